@@ -53,6 +53,9 @@ const (
 	// leastPairs is the least number of neighbouring positions with two classes that are copied to rows of a
 	// class each: pieces of 16 bytes of float32.
 	leastPairs = 4
+	// leastPairGroup is the number of such positions from which on those of a sample are read where they are, and not
+	// copied, if there are soft targets: it is worth a call of each kernel.
+	leastPairGroup = 32
 	// leastFetched is the length of a row, a page of memory, from which on the processor does not fetch by itself what
 	// the target names.
 	leastFetched = 1024

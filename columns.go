@@ -10,7 +10,7 @@ import (
 // vectors.
 type columns[F Float] struct {
 	view.Rows[F]
-	data []F // there is more than Rows needs: whole pieces of 16 bytes are copied
+	data []F // there is more than Rows needs if its rows are shorter than a piece of 16 bytes
 	edge []F // the last rows of the matrix, followed by room
 }
 
@@ -18,7 +18,7 @@ type columns[F Float] struct {
 // the last vector of a row here is of no use.
 func (t *columns[F]) load(x []F, n, rows int) {
 	width := fp.WholeVectors[F](rows)
-	t.data = workspace.Resize(t.data, wholePieces[F](n)*width)
+	t.data = workspace.Resize(t.data, max(n, pieceOf[F]())*width)
 	t.Rows = view.Of(t.data, width, width)
 	direct := t.direct(n, rows)
 	for from, perCall := 0, t.perCall(n); from < direct; from += perCall {
@@ -46,7 +46,7 @@ func (t *columns[F]) store(dst, src []F, n, rows int) {
 // them, and the last ones only where it stays within them.
 func (t *columns[F]) direct(n, rows int) int {
 	last := 0
-	if wholePieces[F](n) != n {
+	if n < pieceOf[F]() {
 		last = 1
 	}
 	return (rows - last) &^ (fp.Lanes[F]() - 1)
@@ -65,7 +65,7 @@ func (t *columns[F]) part(data []F, from int) view.Rows[F] {
 
 // makeEdge returns room for the last rows of n elements.
 func (t *columns[F]) makeEdge(n int) []F {
-	t.edge = workspace.Resize(t.edge, (fp.Lanes[F]()-1)*n+wholePieces[F](n))
+	t.edge = workspace.Resize(t.edge, (fp.Lanes[F]()-1)*n+max(n, pieceOf[F]()))
 	return t.edge
 }
 
@@ -91,13 +91,14 @@ func (t *columns[F]) storePairs(dst, src []F, n, samples int) {
 
 // copyPieces copies n elements, a multiple of leastPairs, which are too few for a call of copy.
 func copyPieces[F Float](dst, src []F, n int) {
-	for i := 0; i < n; i += leastPairs {
+	i := 0
+	for ; i+4*leastPairs <= n; i += 4 * leastPairs {
+		*(*[4 * leastPairs]F)(dst[i:]) = [4 * leastPairs]F(src[i:])
+	}
+	for ; i < n; i += leastPairs {
 		*(*[leastPairs]F)(dst[i:]) = [leastPairs]F(src[i:])
 	}
 }
 
-// wholePieces returns n rounded up to whole pieces of 16 bytes.
-func wholePieces[F Float](n int) int {
-	side := 16 / fp.Size[F]()
-	return (n + side - 1) &^ (side - 1)
-}
+// pieceOf returns how many elements a piece of 16 bytes has.
+func pieceOf[F Float]() int { return 16 / fp.Size[F]() }

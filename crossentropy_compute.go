@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
 
@@ -36,6 +37,7 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 	if w.bad >= 0 {
 		return 0
 	}
+	w.fetchNext()
 	log1p(w.ln[:lanes], w.sum[:lanes])
 	if t.hasSoft() {
 		w.takeSoft(lanes)
@@ -57,6 +59,27 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 		w.writeGrad(all)
 	}
 	return sum
+}
+
+// fetchNext asks for the class probabilities of the next item, and for scores that makeTerms has not asked for, if items are
+// parts of samples: the processor does not expect that another class comes next.
+func (w *crossEntropyItem[F]) fetchNext() {
+	t := &w.task
+	if t.probs == nil || t.parts == 1 || w.next >= t.items() {
+		return
+	}
+	s := t.span(w.next)
+	at := t.offset(s)
+	var lines [itemPositions / stridedPositions * 2]int32
+	n := 0
+	for i := 0; i < s.count; i += fp.Lanes[F]() {
+		lines[n] = int32(i)
+		n++
+	}
+	fetch(view.Of(t.probs[at:], s.count, t.inner), lines[:n], t.classes)
+	if t.order == pairs {
+		fetch(view.Of(t.x[at:], s.count, t.inner), lines[:n], t.classes)
+	}
 }
 
 // takePairs does loadScores, setTargets and makeTerms in one for whole vectors of positions with two classes, without
@@ -127,8 +150,11 @@ func (w *crossEntropyItem[F]) setLanes() {
 	case fewPositions:
 		w.laneMap = laneMap{1, inner, 0, 0, 1}
 	case pairs:
-		lanes := s.samples * s.count
-		w.laneMap = laneMap{1, lanes, fp.WholeVectors[F](lanes), 0, 1}
+		if lanes := s.samples * s.count; !w.task.hasSoft() || s.count < leastPairGroup {
+			w.laneMap = laneMap{1, lanes, fp.WholeVectors[F](lanes), 0, 1}
+			break
+		}
+		fallthrough
 	case strided:
 		w.laneMap = laneMap{s.samples, s.count, fp.WholeVectors[F](s.count), inner, 1}
 	}
@@ -168,10 +194,10 @@ func (w *crossEntropyItem[F]) loadScores() {
 	}
 }
 
-// copiesPairs reports whether positions with two classes are those of several samples, or do not fill whole vectors, and
-// are copied.
+// copiesPairs reports whether positions with two classes are those of several samples in one group, or do not fill whole
+// vectors, and are copied.
 func (w *crossEntropyItem[F]) copiesPairs() bool {
-	return w.task.order == pairs && (w.span.samples > 1 || w.perGroup < w.width)
+	return w.task.order == pairs && (w.perGroup != w.span.count || w.perGroup < w.width)
 }
 
 // loadColumns loads the scores, and class probabilities, of so many rows of n, or samples of n pairs.
@@ -205,35 +231,44 @@ func (w *crossEntropyItem[F]) placeColumns(group, lane, class int) {
 	}
 }
 
-// setConstants sets hard, dot and mass of so many lanes where they are the same in all of them: they
-// stay so from item to item.
+// setConstants sets, of so many lanes, what has the same value in most of them and stays so from item to item.
 func (w *crossEntropyItem[F]) setConstants(all int) {
-	t := &w.task
-	if t.hasSoft() || all <= w.constant {
+	if all <= w.constant {
 		return
 	}
-	clear(w.dot[:all])
-	clear(w.mass[:all])
-	keep := 1 - t.smoothing
+	w.constant = all
+	t, keep, scale, share := &w.task, 0.0, F(w.task.factor), w.task.share()
+	if t.probs == nil {
+		keep = 1 - t.smoothing
+	}
 	for i := range w.hard[:all] {
 		w.hard[i] = keep
 	}
-	w.constant = all
+	clear(w.dot[:all])
+	clear(w.mass[:all])
+	if !t.hasSoft() {
+		return
+	}
+	if t.out.want == productVJP {
+		scale = 0 // where there is no position
+	}
+	for i := range w.scale[:all] {
+		w.scale[i], w.soft[i], w.mass[i] = scale, share, t.uniformMass
+	}
+	if t.probs != nil {
+		for i := range w.class[:all] {
+			w.class[i] = noClass
+		}
+		clear(w.logit[:all])
+	}
 }
 
-// setTargets sets class, logit and hard of every lane. first is the number of the first
-// position.
+// setTargets sets class, logit and hard of every lane, where setConstants does not. first is the number of
+// the first position.
 func (w *crossEntropyItem[F]) setTargets(first int) {
 	w.left = 0
 	if w.task.probs == nil {
 		w.setClasses(first)
-	} else {
-		lanes := w.lanes()
-		for i := range w.class[:lanes] {
-			w.class[i] = noClass
-		}
-		clear(w.hard[:lanes])
-		clear(w.logit[:lanes])
 	}
 	for g := range w.groups - 1 {
 		for i := g*w.width + w.perGroup; i < (g+1)*w.width; i++ {
@@ -258,20 +293,19 @@ func (w *crossEntropyItem[F]) setClasses(first int) {
 		}
 	}
 	w.ignored += w.left
-	if t.weight == nil && !t.hasSoft() {
+	if t.weight == nil {
 		return
 	}
 	keep := 1 - t.smoothing
 	for g := range w.groups {
 		class, hard := w.class[g*w.width:][:w.perGroup], w.hard[g*w.width:][:w.perGroup]
 		for k, y := range class {
-			switch {
-			case y < 0:
-				hard[k] = 0
-			case t.weight != nil:
-				hard[k] = float64(keep * float64(t.weight[y]))
-			default:
-				hard[k] = keep
+			if hard[k] = 0; y < 0 {
+				continue
+			}
+			hard[k] = float64(keep * float64(t.weight[y]))
+			if t.hasSoft() {
+				w.soft[g*w.width+k] = t.uniform[y]
 			}
 		}
 	}
@@ -281,17 +315,20 @@ func (w *crossEntropyItem[F]) setClasses(first int) {
 // reports whether they are, and all of them are classes that count.
 func (w *crossEntropyItem[F]) narrowTargets(first int) bool {
 	t, others := &w.task, 0
-	inColumns := t.order == fewScores && t.inner == 1 && t.classes <= fewTargets
+	inColumns := t.order == fewScores && t.inner == 1 && t.classes <= fewTargets || t.order == pairs
 	if t.order != strided && !inColumns || uint(t.ignore) < uint(t.classes) {
 		return false
 	}
 	for g := range w.groups {
 		others |= narrowTargets(w.class[g*w.width:], t.targets[first+g*w.groupStep:][:w.perGroup], t.classes)
 	}
-	if others == 0 && inColumns {
-		targetLogits(w.logit[:], w.class[:], w.scores.view(0, 0, w.width), t.classes)
+	if others != 0 || !inColumns {
+		return others == 0
 	}
-	return others == 0
+	for g := range w.groups {
+		targetLogits(w.logit[g*w.width:], w.class[g*w.width:], w.scores.view(g, 0, w.width), t.classes)
+	}
+	return true
 }
 
 // copyTargets copies the class targets and their scores, from lane k of group g on, up to a target that
@@ -348,9 +385,10 @@ func (w *crossEntropyItem[F]) copyTargets(first, g, k int) (endGroup, endLane in
 
 // takeSoft sets what soft targets add to losses and gradients.
 func (w *crossEntropyItem[F]) takeSoft(lanes int) {
-	for i := range lanes {
-		w.hi[i], w.lo[i] = splitLogSumExp(w.max[i], w.ln[i])
-		w.dot[i], w.mass[i] = w.ln[i]-w.ln[i], 0 // NaN stays even if all of the target is 0
+	splitLogSums(w.hi[:fp.WholeVectors[F](lanes)], w.lo[:], w.max[:], w.ln[:])
+	if w.task.inRows() { // where addSoft adds to them
+		clear(w.dot[:lanes])
+		clear(w.mass[:lanes])
 	}
 	w.addSoft()
 }
@@ -378,12 +416,6 @@ func (w *crossEntropyItem[F]) setFactors(all int) {
 	t := &w.task
 	if t.out.want != productVJP {
 		gradientFactors(w.factor[:all], w.hard[:], w.mass[:], w.sum[:], t.factor)
-		if t.hasSoft() {
-			scale := F(t.factor)
-			for i := range w.scale[:all] {
-				w.scale[i] = scale
-			}
-		}
 		return
 	}
 	for i, scale := range w.scale[:all] {
@@ -408,15 +440,15 @@ func (w *crossEntropyItem[F]) writeGrad(all int) {
 	if t.out.want == productVJP {
 		scale = 1 // hard has it
 	}
-	if !t.hasSoft() {
-		targetGradients(w.hit[:all], w.hard[:], w.sum[:], w.max[:], w.logit[:], w.factor[:], scale)
-	}
-	w.writeTerms()
 	switch {
 	case t.probs != nil:
 	case t.hasSoft():
-		w.subtractTargets(scale)
-	case t.inRows():
+		targetGradientsSoft(w.hit[:all], w.hard[:], w.max[:], w.logit[:], w.factor[:], w.soft[:], w.scale[:], scale)
+	default:
+		targetGradients(w.hit[:all], w.hard[:], w.sum[:], w.max[:], w.logit[:], w.factor[:], scale)
+	}
+	w.writeTerms()
+	if t.probs == nil && t.inRows() {
 		w.writeTargets()
 	}
 	if w.left > 0 {
@@ -434,25 +466,11 @@ func (w *crossEntropyItem[F]) writeGrad(all int) {
 	}
 }
 
-// writeTargets writes the gradient at the class targets of rows, where it is all of it.
+// writeTargets writes the gradient at the class targets of rows.
 func (w *crossEntropyItem[F]) writeTargets() {
 	for i, y := range w.class[:w.perGroup] {
 		if y >= 0 {
 			w.out.row(i, int(y), 1)[0] = w.hit[i]
-		}
-	}
-}
-
-// subtractTargets subtracts the class targets from the gradient as it is, which has a soft part.
-func (w *crossEntropyItem[F]) subtractTargets(scale float64) {
-	for g := range w.groups {
-		at := g * w.out.group
-		for i := g * w.width; i < g*w.width+w.perGroup; i++ {
-			if y := w.class[i]; y >= 0 {
-				d := &w.out.data[at+int(y)*w.out.class]
-				*d = F(float64(*d) - float64(scale*w.hard[i]))
-			}
-			at += w.out.lane
 		}
 	}
 }

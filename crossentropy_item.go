@@ -51,8 +51,9 @@ type crossEntropyItem[F Float] struct {
 	dot, mass  [itemLanes]float64 // Σ u[c]·ln p[c] and Σ u[c] of the soft target u
 	factor     [itemLanes]F       // of exp(x−max) in the gradient
 	scale      [itemLanes]F       // of the loss in the gradient
+	soft       [itemLanes]F       // the part of soft targets that the class target has
 	loss       [itemLanes]F
-	hit        [itemLanes]F // the gradient at the class target, without a soft part
+	hit        [itemLanes]F // the gradient at the class target
 
 	task           crossEntropyTask[F]
 	span           classSpan
@@ -60,7 +61,7 @@ type crossEntropyItem[F Float] struct {
 	goesOn         bool // the same goroutine does it next, and then waits for what is streamed
 	left, ignored  int  // positions of the item, and of all so far, that are left out
 	bad            int  // the number of a target that is no class, or −1
-	constant       int  // lanes whose hard, dot and mass are those that most have
+	constant       int  // lanes that have what setConstants sets
 	x, probs, grad []F  // of the task, from the first score of the item on
 
 	laneMap

@@ -14,15 +14,25 @@ func (t *crossEntropyTask[F]) isSmall() bool {
 // computeSmall does a small call by the kernels of rows, with the results of crossEntropyItem. It
 // returns the sum of the losses.
 func (t *crossEntropyTask[F]) computeSmall() (sum float64) {
-	var scores, soft [smallScores]F
-	x, probs, grad := t.x, t.probs, t.out.grad
-	if t.inner > 1 {
-		x = t.toRows(scores[:], x)
-		if probs != nil {
-			probs = t.toRows(soft[:], probs)
-		}
-		grad = x
+	if t.inner == 1 {
+		return t.computeRows(t.out.grad, t.x, t.probs)
 	}
+	var scores, soft [smallScores]F
+	x, probs := t.toRows(scores[:], t.x), t.probs
+	if probs != nil {
+		probs = t.toRows(soft[:], probs)
+	}
+	sum = t.computeRows(x, x, probs)
+	if t.out.wantGrad() {
+		for i, v := range x {
+			t.out.grad[t.place(i)] = v
+		}
+	}
+	return sum
+}
+
+// computeRows does computeSmall for positions that are rows. It writes the gradient to grad, which may be x.
+func (t *crossEntropyTask[F]) computeRows(grad, x, probs []F) (sum float64) {
 	var r smallRows[F]
 	r.task = t
 	if t.probs == nil && t.hasSoft() {
@@ -37,11 +47,6 @@ func (t *crossEntropyTask[F]) computeSmall() (sum float64) {
 		sum += r.losses()
 		if t.out.wantGrad() {
 			r.writeGrad(grad[from:to])
-		}
-	}
-	if t.inner > 1 && t.out.wantGrad() {
-		for i := range grad {
-			t.out.grad[t.place(i)] = grad[i]
 		}
 	}
 	return sum

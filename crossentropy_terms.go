@@ -164,11 +164,17 @@ func (w *crossEntropyItem[F]) makeSoft(n int) []F {
 func (w *crossEntropyItem[F]) makeTermsByLane() {
 	t, all := &w.task, w.groups*w.width
 	if !t.isSequential() {
-		lanes, scores := fp.Lanes[F](), w.scores.view(0, 0, all)
-		if scratch := w.scratch[:lanes*lanes]; w.grad == nil {
-			sumExpColumns(w.max[:], w.sum[:], scores, scratch, t.classes)
-		} else {
-			expColumns(w.max[:], w.sum[:], w.terms.view(0, 0, all), scores, scratch, t.classes)
+		lanes := fp.Lanes[F]()
+		scratch, n := w.scratch[:lanes*lanes], all
+		if t.order == pairs {
+			n = w.width // that of a group
+		}
+		for g, at := 0, 0; at < all; g, at = g+1, at+n {
+			if scores := w.scores.view(g, 0, n); w.grad == nil {
+				sumExpColumns(w.max[at:], w.sum[at:], scores, scratch, t.classes)
+			} else {
+				expColumns(w.max[at:], w.sum[at:], w.terms.view(g, 0, n), scores, scratch, t.classes)
+			}
 		}
 		return
 	}
@@ -223,17 +229,12 @@ func (w *crossEntropyItem[F]) eachBlock(f func(b laneBlock)) {
 // addSoftByLane does addSoft.
 func (w *crossEntropyItem[F]) addSoftByLane() {
 	t := &w.task
-	if t.probs == nil {
-		for i := range w.mass[:w.lanes()] {
-			w.mass[i] = t.uniformMass
-		}
-	}
 	w.eachBlock(func(b laneBlock) {
 		scores := w.scores.view(b.group, b.class, b.lanes)
 		if t.probs == nil {
-			addLogSoftmaxUniform(w.dot[b.lane:], t.uniform[b.class:][:b.classes], scores, w.hi[b.lane:], w.lo[b.lane:])
+			addLogSoftmaxUniform(w.dot[b.lane:], t.uniform[b.class:][:b.classes], scores, w.hi[b.lane:], w.lo[b.lane:], b.class)
 		} else {
-			addLogSoftmax(w.dot[b.lane:], w.mass[b.lane:], w.softOf(b), scores, w.hi[b.lane:], w.lo[b.lane:], b.classes)
+			addLogSoftmax(w.dot[b.lane:], w.mass[b.lane:], w.softOf(b), scores, w.hi[b.lane:], w.lo[b.lane:], b.classes, b.class)
 		}
 	})
 }
@@ -260,10 +261,11 @@ func (w *crossEntropyItem[F]) writeTermsByLane() {
 		factor, scale := w.factor[b.lane:], w.scale[b.lane:]
 		switch class, hit := w.class[b.lane:], w.hit[b.lane:]; {
 		case t.probs != nil:
-			scaleStrided(out, terms, b.classes, factor)
-			subtractTargets(out, w.softOf(b), scale, b.classes)
+			gradientStridedSoft(out, terms, w.softOf(b), b.classes, factor, scale)
+		case t.hasSoft() && stream:
+			gradientStridedUniformStream(out, terms, b.classes, factor, class, b.class, hit, t.uniform[b.class:], scale, wait)
 		case t.hasSoft():
-			scaleStridedUniform(out, terms, t.uniform[b.class:][:b.classes], factor, scale)
+			gradientStridedUniform(out, terms, b.classes, factor, class, b.class, hit, t.uniform[b.class:], scale)
 		case stream:
 			gradientStridedStream(out, terms, b.classes, factor, class, b.class, hit, wait)
 		default:

@@ -1480,26 +1480,54 @@ end2:
 	VFMADD213PD  constants<>+960(SB), Y0, Y7
 	VANDPS       Y6, Y3, Y0
 	VANDPS       Y7, Y4, Y1
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*8), Y6
-	VMOVUPS      96(SI)(DI*8), Y7
-	VMASKMOVPD   Y0, Y6, (AX)
-	VMASKMOVPD   Y1, Y7, 32(AX)
-	VANDPS       Y2, Y3, Y0
-	VANDPS       Y5, Y4, Y1
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*8), Y2
-	VMOVUPS      96(SI)(DI*8), Y3
-	VMASKMOVPD   Y0, Y2, (CX)
-	VMASKMOVPD   Y1, Y3, 32(CX)
-	SHLQ         $0x03, BX
-	ADDQ         BX, AX
-	ADDQ         BX, CX
-	ADDQ         BX, DX
+	LEAQ         (AX), SI
+	TESTQ        $0x00000004, BX
+	JZ           skip0x
+	VMOVUPS      Y0, (SI)
+	VMOVAPS      Y1, Y0
+	ADDQ         $+32, SI
+
+skip0x:
+	TESTQ        $0x00000002, BX
+	JZ           skip1x
+	VMOVUPS      X0, (SI)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, SI
+
+skip1x:
+	TESTQ    $0x00000001, BX
+	JZ       skip2x
+	VMOVLPS  X0, (SI)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	VANDPS  Y2, Y3, Y0
+	VANDPS  Y5, Y4, Y1
+	LEAQ    (CX), SI
+	TESTQ   $0x00000004, BX
+	JZ      skip3x
+	VMOVUPS Y0, (SI)
+	VMOVAPS Y1, Y0
+	ADDQ    $+32, SI
+
+skip3x:
+	TESTQ        $0x00000002, BX
+	JZ           skip4x
+	VMOVUPS      X0, (SI)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, SI
+
+skip4x:
+	TESTQ    $0x00000001, BX
+	JZ       skip5x
+	VMOVLPS  X0, (SI)
+	VMOVHLPS X0, X0, X0
+
+skip5x:
+	SHLQ $0x03, BX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	ADDQ BX, DX
 
 endif3:
 	VZEROUPPER
@@ -3286,34 +3314,62 @@ end2:
 	VMASKMOVPD 32(DX), Y9, Y9
 	VADDPD     Y8, Y6, Y6
 	VADDPD     Y9, Y7, Y7
-	LEAQ       byteMasks<>+0(SB), SI
-	MOVQ       BX, DI
-	NEGQ       DI
-	VMOVUPS    64(SI)(DI*8), Y8
-	VMOVUPS    96(SI)(DI*8), Y9
-	VMASKMOVPD Y6, Y8, (DX)
-	VMASKMOVPD Y7, Y9, 32(DX)
-	VANDPD     constants<>+1312(SB), Y2, Y2
-	VANDPD     constants<>+1312(SB), Y3, Y3
-	VORPD      constants<>+960(SB), Y2, Y2
-	VORPD      constants<>+960(SB), Y3, Y3
-	VANDPS     Y2, Y5, Y2
-	VANDPS     Y3, Y4, Y3
-	LEAQ       byteMasks<>+0(SB), SI
-	MOVQ       BX, DI
-	NEGQ       DI
-	VMOVUPS    64(SI)(DI*8), Y6
-	VMOVUPS    96(SI)(DI*8), Y7
-	VMASKMOVPD Y2, Y6, (AX)
-	VMASKMOVPD Y3, Y7, 32(AX)
-	VANDNPS    constants<>+960(SB), Y5, Y2
-	VADDPD     Y2, Y0, Y0
-	VANDNPS    constants<>+960(SB), Y4, Y2
-	VADDPD     Y2, Y1, Y1
-	SHLQ       $0x03, BX
-	ADDQ       BX, AX
-	ADDQ       BX, CX
-	ADDQ       BX, DX
+	LEAQ       (DX), SI
+	TESTQ      $0x00000004, BX
+	JZ         skip0x
+	VMOVUPS    Y6, (SI)
+	VMOVAPS    Y7, Y6
+	ADDQ       $+32, SI
+
+skip0x:
+	TESTQ        $0x00000002, BX
+	JZ           skip1x
+	VMOVUPS      X6, (SI)
+	VEXTRACTF128 $0x01, Y6, X6
+	ADDQ         $+16, SI
+
+skip1x:
+	TESTQ    $0x00000001, BX
+	JZ       skip2x
+	VMOVLPS  X6, (SI)
+	VMOVHLPS X6, X6, X6
+
+skip2x:
+	VANDPD  constants<>+1312(SB), Y2, Y2
+	VANDPD  constants<>+1312(SB), Y3, Y3
+	VORPD   constants<>+960(SB), Y2, Y2
+	VORPD   constants<>+960(SB), Y3, Y3
+	VANDPS  Y2, Y5, Y2
+	VANDPS  Y3, Y4, Y3
+	LEAQ    (AX), SI
+	TESTQ   $0x00000004, BX
+	JZ      skip3x
+	VMOVUPS Y2, (SI)
+	VMOVAPS Y3, Y2
+	ADDQ    $+32, SI
+
+skip3x:
+	TESTQ        $0x00000002, BX
+	JZ           skip4x
+	VMOVUPS      X2, (SI)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $+16, SI
+
+skip4x:
+	TESTQ    $0x00000001, BX
+	JZ       skip5x
+	VMOVLPS  X2, (SI)
+	VMOVHLPS X2, X2, X2
+
+skip5x:
+	VANDNPS constants<>+960(SB), Y5, Y2
+	VADDPD  Y2, Y0, Y0
+	VANDNPS constants<>+960(SB), Y4, Y2
+	VADDPD  Y2, Y1, Y1
+	SHLQ    $0x03, BX
+	ADDQ    BX, AX
+	ADDQ    BX, CX
+	ADDQ    BX, DX
 
 endif3:
 	VADDPD       Y1, Y0, Y0
@@ -4030,18 +4086,32 @@ end2:
 	VMULPD     Y5, Y1, Y1
 	VANDPS     Y0, Y2, Y0
 	VANDPS     Y1, Y3, Y1
-	LEAQ       byteMasks<>+0(SB), DI
-	MOVQ       SI, R8
-	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD Y0, Y2, (AX)
-	VMASKMOVPD Y1, Y3, 32(AX)
-	SHLQ       $0x03, SI
-	ADDQ       SI, AX
-	ADDQ       SI, CX
-	ADDQ       SI, DX
-	ADDQ       SI, BX
+	LEAQ       (AX), DI
+	TESTQ      $0x00000004, SI
+	JZ         skip0x
+	VMOVUPS    Y0, (DI)
+	VMOVAPS    Y1, Y0
+	ADDQ       $+32, DI
+
+skip0x:
+	TESTQ        $0x00000002, SI
+	JZ           skip1x
+	VMOVUPS      X0, (DI)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, DI
+
+skip1x:
+	TESTQ    $0x00000001, SI
+	JZ       skip2x
+	VMOVLPS  X0, (DI)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, SI
+	ADDQ SI, AX
+	ADDQ SI, CX
+	ADDQ SI, DX
+	ADDQ SI, BX
 
 endif3:
 	VZEROUPPER
@@ -4136,16 +4206,30 @@ end2:
 	VMASKMOVPD 32(AX), Y3, Y3
 	VANDPS     Y2, Y0, Y0
 	VANDPS     Y3, Y1, Y1
-	LEAQ       byteMasks<>+0(SB), BX
-	MOVQ       DX, SI
-	NEGQ       SI
-	VMOVUPS    64(BX)(SI*8), Y2
-	VMOVUPS    96(BX)(SI*8), Y3
-	VMASKMOVPD Y0, Y2, (AX)
-	VMASKMOVPD Y1, Y3, 32(AX)
-	SHLQ       $0x03, DX
-	ADDQ       DX, AX
-	ADDQ       DX, CX
+	LEAQ       (AX), BX
+	TESTQ      $0x00000004, DX
+	JZ         skip0x
+	VMOVUPS    Y0, (BX)
+	VMOVAPS    Y1, Y0
+	ADDQ       $+32, BX
+
+skip0x:
+	TESTQ        $0x00000002, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000001, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER
@@ -5674,17 +5758,38 @@ end6:
 	VMULPS       32(R8), Y1, Y1
 	VFNMADD231PS Y0, Y2, Y4
 	VFNMADD231PS Y0, Y3, Y1
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         R10, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y2
-	VMOVUPS      96(R11)(R12*4), Y3
-	VMASKMOVPS   Y4, Y2, (DI)
-	VMASKMOVPS   Y1, Y3, 32(DI)
-	SHLQ         $0x02, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R8
-	ADDQ         R10, R9
+	LEAQ         (DI), R11
+	VMOVAPS      Y4, Y2
+	TESTQ        $0x00000008, R10
+	JZ           skip0x
+	VMOVUPS      Y2, (R11)
+	VMOVAPS      Y1, Y2
+	ADDQ         $+32, R11
+
+skip0x:
+	TESTQ        $0x00000004, R10
+	JZ           skip1x
+	VMOVUPS      X2, (R11)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000002, R10
+	JZ       skip2x
+	VMOVLPS  X2, (R11)
+	VMOVHLPS X2, X2, X2
+	ADDQ     $+8, R11
+
+skip2x:
+	TESTQ  $0x00000001, R10
+	JZ     skip3x
+	VMOVSS X2, (R11)
+
+skip3x:
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	ADDQ R10, R8
+	ADDQ R10, R9
 
 endif7:
 	JMP endif4
@@ -5894,17 +5999,32 @@ end6:
 	VMULPD       32(R8), Y1, Y1
 	VFNMADD231PD Y0, Y2, Y4
 	VFNMADD231PD Y0, Y3, Y1
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         R10, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y2
-	VMOVUPS      96(R11)(R12*8), Y3
-	VMASKMOVPD   Y4, Y2, (DI)
-	VMASKMOVPD   Y1, Y3, 32(DI)
-	SHLQ         $0x03, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R8
-	ADDQ         R10, R9
+	LEAQ         (DI), R11
+	VMOVAPS      Y4, Y2
+	TESTQ        $0x00000004, R10
+	JZ           skip0x
+	VMOVUPS      Y2, (R11)
+	VMOVAPS      Y1, Y2
+	ADDQ         $+32, R11
+
+skip0x:
+	TESTQ        $0x00000002, R10
+	JZ           skip1x
+	VMOVUPS      X2, (R11)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000001, R10
+	JZ       skip2x
+	VMOVLPS  X2, (R11)
+	VMOVHLPS X2, X2, X2
+
+skip2x:
+	SHLQ $0x03, R10
+	ADDQ R10, DI
+	ADDQ R10, R8
+	ADDQ R10, R9
 
 endif7:
 	JMP endif4
@@ -6119,16 +6239,37 @@ end6:
 	VXORPS      Y4, Y4, Y4
 	VFMADD213PS Y4, Y1, Y2
 	VFMADD213PS Y4, Y1, Y3
-	LEAQ        byteMasks<>+0(SB), R10
-	MOVQ        R9, R11
-	NEGQ        R11
-	VMOVUPS     64(R10)(R11*4), Y1
-	VMOVUPS     96(R10)(R11*4), Y4
-	VMASKMOVPS  Y2, Y1, (DI)
-	VMASKMOVPS  Y3, Y4, 32(DI)
-	SHLQ        $0x02, R9
-	ADDQ        R9, DI
-	ADDQ        R9, R8
+	LEAQ        (DI), R10
+	VMOVAPS     Y2, Y1
+	TESTQ       $0x00000008, R9
+	JZ          skip0x
+	VMOVUPS     Y1, (R10)
+	VMOVAPS     Y3, Y1
+	ADDQ        $+32, R10
+
+skip0x:
+	TESTQ        $0x00000004, R9
+	JZ           skip1x
+	VMOVUPS      X1, (R10)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R10
+
+skip1x:
+	TESTQ    $0x00000002, R9
+	JZ       skip2x
+	VMOVLPS  X1, (R10)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, R10
+
+skip2x:
+	TESTQ  $0x00000001, R9
+	JZ     skip3x
+	VMOVSS X1, (R10)
+
+skip3x:
+	SHLQ $0x02, R9
+	ADDQ R9, DI
+	ADDQ R9, R8
 
 endif7:
 	JMP endif4
@@ -6363,16 +6504,31 @@ end6:
 	VXORPS      Y4, Y4, Y4
 	VFMADD213PD Y4, Y1, Y2
 	VFMADD213PD Y4, Y1, Y3
-	LEAQ        byteMasks<>+0(SB), R10
-	MOVQ        R9, R11
-	NEGQ        R11
-	VMOVUPS     64(R10)(R11*8), Y1
-	VMOVUPS     96(R10)(R11*8), Y4
-	VMASKMOVPD  Y2, Y1, (DI)
-	VMASKMOVPD  Y3, Y4, 32(DI)
-	SHLQ        $0x03, R9
-	ADDQ        R9, DI
-	ADDQ        R9, R8
+	LEAQ        (DI), R10
+	VMOVAPS     Y2, Y1
+	TESTQ       $0x00000004, R9
+	JZ          skip0x
+	VMOVUPS     Y1, (R10)
+	VMOVAPS     Y3, Y1
+	ADDQ        $+32, R10
+
+skip0x:
+	TESTQ        $0x00000002, R9
+	JZ           skip1x
+	VMOVUPS      X1, (R10)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R10
+
+skip1x:
+	TESTQ    $0x00000001, R9
+	JZ       skip2x
+	VMOVLPS  X1, (R10)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	SHLQ $0x03, R9
+	ADDQ R9, DI
+	ADDQ R9, R8
 
 endif7:
 	JMP endif4

@@ -397,6 +397,11 @@ func gradientStridedGeneric[F Float](dst, x view.Rows[F], count int, factor []F,
 			d[j] = v * factor[j]
 		}
 	}
+	writeTargets(dst, count, class, first, target)
+}
+
+// writeTargets writes target[j] to class[j] at position j.
+func writeTargets[F Float](dst view.Rows[F], count int, class []int32, first int, target []F) {
 	for j, v := range target[:dst.Columns] {
 		if c := int(class[j]) - first; 0 <= c && c < count {
 			dst.Data[c*dst.Stride+j] = v
@@ -409,6 +414,38 @@ func gradientStridedGeneric[F Float](dst, x view.Rows[F], count int, factor []F,
 // bytes of its stride are multiples of 64.
 func gradientStridedStreamGeneric[F Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F, wait int) {
 	gradientStridedGeneric(dst, x, count, factor, class, first, target)
+}
+
+// gradientStridedUniformGeneric is gradientStrided and subtracts soft targets that are the same at all positions:
+// where there is no target it writes x[c][j]·factor[j] − u[c]·scale[j], whose first product is rounded.
+func gradientStridedUniformGeneric[F Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target, u, scale []F) {
+	scaleStridedGeneric(dst, x, count, factor)
+	for c, w := range u[:count] {
+		d := dst.Row(c)
+		fp.AddMultiples(d, scale[:len(d)], -w)
+	}
+	writeTargets(dst, count, class, first, target)
+}
+
+// gradientStridedUniformStreamGeneric is gradientStridedUniform past the caches: see gradientStridedStream.
+func gradientStridedUniformStreamGeneric[F Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target, u, scale []F, wait int) {
+	gradientStridedUniformGeneric(dst, x, count, factor, class, first, target, u, scale)
+}
+
+// gradientStridedSoftGeneric is scaleStrided and subtracts soft targets: it writes x[c][j]·factor[j] − u[c][j]·scale[j],
+// whose first product is rounded, for count classes.
+func gradientStridedSoftGeneric[F Float](dst, x, u view.Rows[F], count int, factor, scale []F) {
+	scaleStridedGeneric(dst, x, count, factor)
+	var factors [chunk]F
+	for at := 0; at < dst.Columns; at += chunk {
+		to := min(at+chunk, dst.Columns)
+		for i, v := range scale[at:to] {
+			factors[i] = -v
+		}
+		for c := range count {
+			fp.AddProducts(dst.Row(c)[at:to], u.Row(c)[at:to], factors[:], -1)
+		}
+	}
 }
 
 // Soft targets u are spread over count classes: in rows, one for each class, or, where they
@@ -425,9 +462,13 @@ func spreadTargetsGeneric[F Float](u, p view.Rows[F], weight []F, keep, share F,
 }
 
 // addLogSoftmaxGeneric is dotLogSoftmax for rows: it adds Σ u[c][j]·((x[c][j]−hi[j])−lo[j]) to
-// dot[j] and Σ u[c][j] to mass[j], class by class. All but x and u are read and written in
-// whole vectors.
-func addLogSoftmaxGeneric[F Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
+// dot[j] and Σ u[c][j] to mass[j], class by class. If first is 0 both are 0 before. All but x and u are
+// read and written in whole vectors.
+func addLogSoftmaxGeneric[F Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count, first int) {
+	if first == 0 {
+		clear(dot[:x.Columns])
+		clear(mass[:x.Columns])
+	}
 	for c := range count {
 		w := u.Row(c)
 		for j, v := range x.Row(c) {
@@ -441,7 +482,10 @@ func addLogSoftmaxGeneric[F Float](dot, mass []float64, u, x view.Rows[F], hi, l
 
 // addLogSoftmaxUniformGeneric is addLogSoftmax, without mass, for soft targets that are the
 // same at all positions.
-func addLogSoftmaxUniformGeneric[F Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
+func addLogSoftmaxUniformGeneric[F Float](dot []float64, u []F, x view.Rows[F], hi, lo []F, first int) {
+	if first == 0 {
+		clear(dot[:x.Columns])
+	}
 	for c, w := range u {
 		if w == 0 {
 			continue
@@ -452,32 +496,23 @@ func addLogSoftmaxUniformGeneric[F Float](dot []float64, u []F, x view.Rows[F], 
 	}
 }
 
-// subtractTargetsGeneric does dst[c][j] −= u[c][j]·scale[j], rounded once, for count classes.
-func subtractTargetsGeneric[F Float](dst, u view.Rows[F], scale []F, count int) {
-	var factors [chunk]F
-	for at := 0; at < u.Columns; at += chunk {
-		to := min(at+chunk, u.Columns)
-		for i, v := range scale[at:to] {
-			factors[i] = -v
-		}
-		for c := range count {
-			fp.AddProducts(dst.Row(c)[at:to], u.Row(c)[at:to], factors[:], -1)
-		}
-	}
-}
-
-// scaleStridedUniformGeneric is scaleStrided and subtracts soft targets that are the same at
-// all positions: it writes x[c][j]·factor[j] − u[c]·scale[j], where the first product is
-// rounded.
-func scaleStridedUniformGeneric[F Float](dst, x view.Rows[F], u, factor, scale []F) {
-	scaleStridedGeneric(dst, x, len(u), factor)
-	for c, w := range u {
-		d := dst.Row(c)
-		fp.AddMultiples(d, scale[:len(d)], -w)
-	}
-}
-
 // What cross-entropy computes once for each position, with arrays of whole vectors.
+
+// splitLogSumExp returns the log-sum-exp m + ln, where ln is the logarithm of 1 plus a sum of
+// sumExpRow, in two parts: hi is the result, and lo what rounding it left out, so that
+// x−hi−lo is accurate where x and hi nearly cancel. NaN gives NaN.
+func splitLogSumExp[F Float](m F, ln float64) (hi, lo F) {
+	s, err := fp.Difference(float64(m), -ln)
+	hi = F(s)
+	return hi, F((s - float64(hi)) + err)
+}
+
+// splitLogSumsGeneric writes splitLogSumExp of m and ln to hi and lo.
+func splitLogSumsGeneric[F Float](hi, lo, m []F, ln []float64) {
+	for i := range hi {
+		hi[i], lo[i] = splitLogSumExp(m[i], ln[i])
+	}
+}
 
 // targetLossesGeneric writes hard[i]·(ln[i] + max[i] − logit[i]) − dot[i] to loss and returns the
 // sum, in the lanes of float64. Where hard[i] is 0 the logit, which may be −Inf, does not count.
@@ -521,12 +556,33 @@ func targetGradientsGeneric[F Float](dst []F, hard, sum []float64, max, logit, f
 	}
 }
 
+// targetGradientsSoftGeneric writes (exp(logit[i]−max[i])·factor[i] − u[i]·scale[i]) − hardScale·hard[i],
+// the gradient at the class target if there are soft targets, too, to dst. Both differences are rounded once more.
+func targetGradientsSoftGeneric[F Float](dst []F, hard []float64, max, logit, factor, u, scale []F, hardScale float64) {
+	for i := range dst {
+		dst[i] = logit[i] - max[i]
+	}
+	fp.Exps(dst, dst, 0)
+	for at := 0; at < len(dst); at += chunk {
+		var factors [chunk]F
+		d := dst[at:min(at+chunk, len(dst))]
+		for i := range d {
+			d[i] *= factor[at+i]
+			factors[i] = -scale[at+i]
+		}
+		fp.AddProducts(d, u[at:][:len(d)], factors[:], -1)
+		for i, v := range d {
+			d[i] = F(float64(v) - float64(hardScale*hard[at+i]))
+		}
+	}
+}
+
 // Where a position has few classes, and they are neighbours, rows are turned into columns
 // first, so that lanes go across positions here, too. That is done in pieces of 16 bytes.
 
 // toColumnsGeneric writes dst[c][r] = x[r][c] for count rows of x, which fill whole vectors of
-// dst. dst has rows for whole pieces of columns, of which those beyond the columns of x are
-// of no use, and x is read up to the end of a piece behind its last row.
+// dst. If rows are shorter than a piece, dst has rows for a piece of columns, of which those beyond
+// the columns of x are of no use, and x is read up to the end of a piece behind its last row.
 func toColumnsGeneric[F Float](dst, x view.Rows[F], count int) {
 	for c := range x.Columns {
 		at := c
@@ -539,8 +595,8 @@ func toColumnsGeneric[F Float](dst, x view.Rows[F], count int) {
 }
 
 // toRowsGeneric writes dst[r][c] = x[c][r] for count rows of dst, which fill whole vectors of
-// x. x has rows for whole pieces of columns, and the rows of dst are neighbours. What follows
-// the last one, up to the end of a piece, is of no use afterwards.
+// x. The rows of dst are neighbours. If they are shorter than a piece, x has rows for a piece of columns,
+// and what follows the last row of dst, up to the end of a piece, is of no use afterwards.
 func toRowsGeneric[F Float](dst, x view.Rows[F], count int) {
 	for c := range dst.Columns {
 		at := c

@@ -484,11 +484,17 @@ func testLogSoftmaxColumns[F Float](t *testing.T) {
 	})
 }
 
-func testGradientStrided[F Float](t *testing.T) { gradientStridedTrials[F](t, false) }
+func testGradientStrided[F Float](t *testing.T) { gradientStridedTrials[F](t, false, false) }
 
-func testGradientStridedStream[F Float](t *testing.T) { gradientStridedTrials[F](t, true) }
+func testGradientStridedStream[F Float](t *testing.T) { gradientStridedTrials[F](t, false, true) }
 
-func gradientStridedTrials[F Float](t *testing.T, stream bool) {
+func testGradientStridedUniform[F Float](t *testing.T) { gradientStridedTrials[F](t, true, false) }
+
+func testGradientStridedUniformStream[F Float](t *testing.T) {
+	gradientStridedTrials[F](t, true, true)
+}
+
+func gradientStridedTrials[F Float](t *testing.T, uniform, stream bool) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
 		width, lanes := fp.WholeVectors[F](c.N), fp.Lanes[F]()
 		for _, s := range strides(c) {
@@ -499,49 +505,40 @@ func gradientStridedTrials[F Float](t *testing.T, stream bool) {
 				want = c.Scores((count+1)*stride + lanes) // with an aligned place in it
 			}
 			c.Notes = []any{"stride", stride, "count", count, "first", first}
-			factor, target, x := padding(c, c.N), padding(c, c.N), c.Scores(count*width)
+			factor, target, scale, u, x := padding(c, c.N), padding(c, c.N), padding(c, c.N), factors(c, count), c.Scores(count*width)
 			copy(factor, factors(c, c.N))
+			copy(scale, factors(c, c.N))
 			class := make([]int32, width)
 			for j := range class {
 				class[j] = int32(c.R.IntN(count+first+2) - 2) // leftOut and noClass among them
 			}
 			room, y, class1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, class)
 			factor1, target1 := kerneltest.Constant(c, factor), kerneltest.Constant(c, target)
+			u1, scale1 := kerneltest.Constant(c, u), kerneltest.Constant(c, scale)
 			start := 0
 			if stream {
 				start = int(-uintptr(unsafe.Pointer(&room[0]))%64) / fp.Size[F]()
 			}
-			gradientStridedGeneric(view.Of(want[start:], c.N, stride), view.Of(x, width, width), count, factor, class, first, target)
+			rows, terms := view.Of(want[start:], c.N, stride), view.Of(x, width, width)
+			if uniform {
+				gradientStridedUniformGeneric(rows, terms, count, factor, class, first, target, u, scale)
+			} else {
+				gradientStridedGeneric(rows, terms, count, factor, class, first, target)
+			}
 			c.Call(func() {
 				dst, terms := view.Of(room[start:], c.N, stride), view.Of(y, width, width)
-				if stream {
-					gradientStridedStream(dst, terms, count, factor1, class1, first, target1, c.R.IntN(2))
-				} else {
+				switch wait := c.R.IntN(2); {
+				case uniform && stream:
+					gradientStridedUniformStream(dst, terms, count, factor1, class1, first, target1, u1, scale1, wait)
+				case uniform:
+					gradientStridedUniform(dst, terms, count, factor1, class1, first, target1, u1, scale1)
+				case stream:
+					gradientStridedStream(dst, terms, count, factor1, class1, first, target1, wait)
+				default:
 					gradientStrided(dst, terms, count, factor1, class1, first, target1)
 				}
 			})
 			kerneltest.Same(c, "dst", want, room)
-		}
-	})
-}
-
-func testScaleStridedUniform[F Float](t *testing.T) {
-	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
-		width := fp.WholeVectors[F](c.N)
-		for _, s := range strides(c) {
-			stride, count := s[0], s[1]
-			c.Notes = []any{"stride", stride, "count", count}
-			factor, scale, u, x := padding(c, c.N), padding(c, c.N), factors(c, count), c.Scores(count*width)
-			copy(factor, factors(c, c.N))
-			copy(scale, factors(c, c.N))
-			want := classScores(c, stride, count) // what lies between the classes stays as it is
-			dst, y, u1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, u)
-			factor1, scale1 := kerneltest.Constant(c, factor), kerneltest.Constant(c, scale)
-			scaleStridedUniformGeneric(view.Of(want, c.N, stride), view.Of(x, width, width), u, factor, scale)
-			c.Call(func() {
-				scaleStridedUniform(view.Of(dst, c.N, stride), view.Of(y, width, width), u1, factor1, scale1)
-			})
-			kerneltest.Same(c, "dst", want, dst)
 		}
 	})
 }
@@ -586,16 +583,16 @@ func logSums[F Float](c *kerneltest.Trial[F]) (hi, lo []F, dot, mass []float64) 
 func testAddLogSoftmax[F Float](t *testing.T) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
 		for _, s := range strides(c) {
-			stride, count := s[0], s[1]
-			c.Notes = []any{"stride", stride, "count", count}
+			stride, count, first := s[0], s[1], c.R.IntN(2)
+			c.Notes = []any{"stride", stride, "count", count, "first", first}
 			x := classScores(c, stride, count)
 			u := targetsFor(c, x)
 			hi, lo, wantDot, wantMass := logSums(c)
 			dot, mass := kerneltest.Placed(c, wantDot), kerneltest.Placed(c, wantMass)
 			u1, y, hi1, lo1 := kerneltest.Constant(c, u), kerneltest.Constant(c, x), kerneltest.Constant(c, hi), kerneltest.Constant(c, lo)
-			addLogSoftmaxGeneric(wantDot, wantMass, view.Of(u, c.N, stride), view.Of(x, c.N, stride), hi, lo, count)
+			addLogSoftmaxGeneric(wantDot, wantMass, view.Of(u, c.N, stride), view.Of(x, c.N, stride), hi, lo, count, first)
 			c.Call(func() {
-				addLogSoftmax(dot, mass, view.Of(u1, c.N, stride), view.Of(y, c.N, stride), hi1, lo1, count)
+				addLogSoftmax(dot, mass, view.Of(u1, c.N, stride), view.Of(y, c.N, stride), hi1, lo1, count, first)
 			})
 			kerneltest.Same(c, "dot", wantDot[:c.N], dot)
 			kerneltest.Same(c, "mass", wantMass[:c.N], mass)
@@ -606,31 +603,49 @@ func testAddLogSoftmax[F Float](t *testing.T) {
 func testAddLogSoftmaxUniform[F Float](t *testing.T) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
 		for _, s := range strides(c) {
-			stride, count := s[0], s[1]
-			c.Notes = []any{"stride", stride, "count", count}
+			stride, count, first := s[0], s[1], c.R.IntN(2)
+			c.Notes = []any{"stride", stride, "count", count, "first", first}
 			x, u := classScores(c, stride, count), factors(c, count)
 			hi, lo, wantDot, _ := logSums(c)
 			dot, u1, y := kerneltest.Placed(c, wantDot), kerneltest.Constant(c, u), kerneltest.Constant(c, x)
 			hi1, lo1 := kerneltest.Constant(c, hi), kerneltest.Constant(c, lo)
-			addLogSoftmaxUniformGeneric(wantDot, u, view.Of(x, c.N, stride), hi, lo)
-			c.Call(func() { addLogSoftmaxUniform(dot, u1, view.Of(y, c.N, stride), hi1, lo1) })
+			addLogSoftmaxUniformGeneric(wantDot, u, view.Of(x, c.N, stride), hi, lo, first)
+			c.Call(func() { addLogSoftmaxUniform(dot, u1, view.Of(y, c.N, stride), hi1, lo1, first) })
 			kerneltest.Same(c, "dot", wantDot[:c.N], dot)
 		}
 	})
 }
 
-func testSubtractTargets[F Float](t *testing.T) {
+func testGradientStridedSoft[F Float](t *testing.T) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		width := fp.WholeVectors[F](c.N)
 		for _, s := range strides(c) {
 			stride, count := s[0], s[1]
 			c.Notes = []any{"stride", stride, "count", count}
-			want, u, scale := classScores(c, stride, count), classScores(c, stride, count), padding(c, c.N)
+			factor, scale, x := padding(c, c.N), padding(c, c.N), c.Scores(count*width)
+			copy(factor, factors(c, c.N))
 			copy(scale, factors(c, c.N))
-			dst, u1, scale1 := kerneltest.Placed(c, want), kerneltest.Constant(c, u), kerneltest.Constant(c, scale)
-			subtractTargetsGeneric(view.Of(want, c.N, stride), view.Of(u, c.N, stride), scale, count)
-			c.Call(func() { subtractTargets(view.Of(dst, c.N, stride), view.Of(u1, c.N, stride), scale1, count) })
+			want, u := classScores(c, stride, count), classScores(c, stride, count)
+			dst, y, u1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, u)
+			factor1, scale1 := kerneltest.Constant(c, factor), kerneltest.Constant(c, scale)
+			gradientStridedSoftGeneric(view.Of(want, c.N, stride), view.Of(x, width, width), view.Of(u, c.N, stride), count, factor, scale)
+			c.Call(func() {
+				gradientStridedSoft(view.Of(dst, c.N, stride), view.Of(y, width, width), view.Of(u1, c.N, stride), count, factor1, scale1)
+			})
 			kerneltest.Same(c, "dst", want, dst)
 		}
+	})
+}
+
+func testSplitLogSums[F Float](t *testing.T) {
+	positions(t, func(c *kerneltest.Trial[F], n int) {
+		ln, _, _, _ := positionArrays(c, n)
+		m, wantHi, wantLo := c.Scores(n), make([]F, n), make([]F, n)
+		hi, lo, m1, ln1 := kerneltest.Placed(c, wantHi), kerneltest.Placed(c, wantLo), kerneltest.Constant(c, m), kerneltest.Constant(c, ln)
+		splitLogSumsGeneric(wantHi, wantLo, m, ln)
+		c.Call(func() { splitLogSums(hi, lo, m1, ln1) })
+		kerneltest.Same(c, "hi", wantHi, hi)
+		kerneltest.Same(c, "lo", wantLo, lo)
 	})
 }
 
@@ -710,10 +725,30 @@ func testTargetGradients[F Float](t *testing.T) {
 	})
 }
 
-// pieces returns what makes whole pieces of n elements.
-func pieces[F Float](n int) int {
-	side := 16 / fp.Size[F]()
-	return (n + side - 1) / side * side
+func testTargetGradientsSoft[F Float](t *testing.T) {
+	positions(t, func(c *kerneltest.Trial[F], n int) {
+		_, _, hard, _ := positionArrays(c, n)
+		top, logit := logitsBelow(c, n)
+		want, factor, u, scale, g := make([]F, n), factors(c, n), factors(c, n), factors(c, n), c.R.NormFloat64()
+		dst, hard1, top1, logit1 := kerneltest.Placed(c, want), kerneltest.Constant(c, hard), kerneltest.Constant(c, top), kerneltest.Constant(c, logit)
+		factor1, u1, scale1 := kerneltest.Constant(c, factor), kerneltest.Constant(c, u), kerneltest.Constant(c, scale)
+		targetGradientsSoftGeneric(want, hard, top, logit, factor, u, scale, g)
+		c.Call(func() { targetGradientsSoft(dst, hard1, top1, logit1, factor1, u1, scale1, g) })
+		for i := range want {
+			if d := logit[i] - top[i]; d != d { // there is no softmax, and no target's gradient
+				dst[i] = want[i]
+			}
+		}
+		kerneltest.Same(c, "dst", want, dst)
+	})
+}
+
+// roomOf returns how many elements a row of n has room for in toColumns and toRows.
+func roomOf[F Float](n int) int {
+	if n == 0 {
+		return 0
+	}
+	return max(n, pieceOf[F]())
 }
 
 // matrices are the sizes of what is transposed: rows of c.N elements, as many as fill some
@@ -731,8 +766,8 @@ func matrices[F Float](t *testing.T, do func(c *kerneltest.Trial[F], rows int)) 
 func testToColumns[F Float](t *testing.T) {
 	matrices(t, func(c *kerneltest.Trial[F], rows int) {
 		stride, width := c.N+c.R.IntN(2), rows+fp.Lanes[F]()*c.R.IntN(2)
-		x := c.Scores(max(0, rows-1)*stride + pieces[F](c.N))
-		want := make([]F, pieces[F](c.N)*width)
+		x := c.Scores(max(0, rows-1)*stride + roomOf[F](c.N))
+		want := make([]F, roomOf[F](c.N)*width)
 		dst, y := kerneltest.Placed(c, want), kerneltest.Constant(c, x)
 		toColumnsGeneric(view.Of(want, width, width), view.Of(x, c.N, stride), rows)
 		c.Call(func() { toColumns(view.Of(dst, width, width), view.Of(y, c.N, stride), rows) })
@@ -743,7 +778,7 @@ func testToColumns[F Float](t *testing.T) {
 func testToRows[F Float](t *testing.T) {
 	matrices(t, func(c *kerneltest.Trial[F], rows int) {
 		width := rows + fp.Lanes[F]()*c.R.IntN(2)
-		x, want := c.Scores(pieces[F](c.N)*width), make([]F, max(0, rows-1)*c.N+pieces[F](c.N))
+		x, want := c.Scores(roomOf[F](c.N)*width), make([]F, max(0, rows-1)*c.N+roomOf[F](c.N))
 		dst, y := kerneltest.Placed(c, want), kerneltest.Constant(c, x)
 		toRowsGeneric(view.Of(want, c.N, c.N), view.Of(x, width, width), rows)
 		c.Call(func() { toRows(view.Of(dst, c.N, c.N), view.Of(y, width, width), rows) })

@@ -548,27 +548,6 @@ func logSoftmaxColumns[F fp.Float](dst, x view.Rows[F], count int, hi, lo []F) {
 	logSoftmaxColumnsGeneric(dst, x, count, hi, lo)
 }
 
-// scaleStridedUniform works like scaleStridedUniformGeneric.
-func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
-	switch tier.Active {
-	case tier.AVX512:
-		if fp.IsFloat32[F]() {
-			scaleStridedUniformF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, fp.AsFloat32(u), fp.AsFloat32(factor), fp.AsFloat32(scale))
-			return
-		}
-		scaleStridedUniformF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, fp.AsFloat64(u), fp.AsFloat64(factor), fp.AsFloat64(scale))
-		return
-	case tier.AVX2:
-		if fp.IsFloat32[F]() {
-			scaleStridedUniformF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, fp.AsFloat32(u), fp.AsFloat32(factor), fp.AsFloat32(scale))
-			return
-		}
-		scaleStridedUniformF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, fp.AsFloat64(u), fp.AsFloat64(factor), fp.AsFloat64(scale))
-		return
-	}
-	scaleStridedUniformGeneric(dst, x, u, factor, scale)
-}
-
 // gradientStrided works like gradientStridedGeneric.
 func gradientStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
 	switch tier.Active {
@@ -611,6 +590,69 @@ func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []
 	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target, wait)
 }
 
+// gradientStridedUniform works like gradientStridedUniformGeneric.
+func gradientStridedUniform[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target, u, scale []F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			gradientStridedUniformF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target), fp.AsFloat32(u), fp.AsFloat32(scale))
+			return
+		}
+		gradientStridedUniformF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target), fp.AsFloat64(u), fp.AsFloat64(scale))
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			gradientStridedUniformF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target), fp.AsFloat32(u), fp.AsFloat32(scale))
+			return
+		}
+		gradientStridedUniformF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target), fp.AsFloat64(u), fp.AsFloat64(scale))
+		return
+	}
+	gradientStridedUniformGeneric(dst, x, count, factor, class, first, target, u, scale)
+}
+
+// gradientStridedUniformStream works like gradientStridedUniformStreamGeneric.
+func gradientStridedUniformStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target, u, scale []F, wait int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			gradientStridedUniformStreamF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target), fp.AsFloat32(u), fp.AsFloat32(scale), wait)
+			return
+		}
+		gradientStridedUniformStreamF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target), fp.AsFloat64(u), fp.AsFloat64(scale), wait)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			gradientStridedUniformStreamF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target), fp.AsFloat32(u), fp.AsFloat32(scale), wait)
+			return
+		}
+		gradientStridedUniformStreamF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target), fp.AsFloat64(u), fp.AsFloat64(scale), wait)
+		return
+	}
+	gradientStridedUniformStreamGeneric(dst, x, count, factor, class, first, target, u, scale, wait)
+}
+
+// gradientStridedSoft works like gradientStridedSoftGeneric.
+func gradientStridedSoft[F fp.Float](dst, x, u view.Rows[F], count int, factor, scale []F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			gradientStridedSoftF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, fp.AsFloat32(u.Data), u.Stride, count, fp.AsFloat32(factor), fp.AsFloat32(scale))
+			return
+		}
+		gradientStridedSoftF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, fp.AsFloat64(u.Data), u.Stride, count, fp.AsFloat64(factor), fp.AsFloat64(scale))
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			gradientStridedSoftF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, fp.AsFloat32(u.Data), u.Stride, count, fp.AsFloat32(factor), fp.AsFloat32(scale))
+			return
+		}
+		gradientStridedSoftF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, fp.AsFloat64(u.Data), u.Stride, count, fp.AsFloat64(factor), fp.AsFloat64(scale))
+		return
+	}
+	gradientStridedSoftGeneric(dst, x, u, count, factor, scale)
+}
+
 // spreadTargets works like spreadTargetsGeneric.
 func spreadTargets[F fp.Float](u, p view.Rows[F], weight []F, keep, share F, count int) {
 	switch tier.Active {
@@ -632,67 +674,67 @@ func spreadTargets[F fp.Float](u, p view.Rows[F], weight []F, keep, share F, cou
 	spreadTargetsGeneric(u, p, weight, keep, share, count)
 }
 
-// addLogSoftmax works like addLogSoftmaxGeneric.
-func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
+// splitLogSums works like splitLogSumsGeneric.
+func splitLogSums[F fp.Float](hi, lo, m []F, ln []float64) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxF32AVX512(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count)
+			splitLogSumsF32AVX512(fp.AsFloat32(hi), fp.AsFloat32(lo), fp.AsFloat32(m), ln)
 			return
 		}
-		addLogSoftmaxF64AVX512(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count)
+		splitLogSumsF64AVX512(fp.AsFloat64(hi), fp.AsFloat64(lo), fp.AsFloat64(m), ln)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxF32AVX2(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count)
+			splitLogSumsF32AVX2(fp.AsFloat32(hi), fp.AsFloat32(lo), fp.AsFloat32(m), ln)
 			return
 		}
-		addLogSoftmaxF64AVX2(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count)
+		splitLogSumsF64AVX2(fp.AsFloat64(hi), fp.AsFloat64(lo), fp.AsFloat64(m), ln)
 		return
 	}
-	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count)
+	splitLogSumsGeneric(hi, lo, m, ln)
+}
+
+// addLogSoftmax works like addLogSoftmaxGeneric.
+func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count, first int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxF32AVX512(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count, first)
+			return
+		}
+		addLogSoftmaxF64AVX512(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count, first)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxF32AVX2(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count, first)
+			return
+		}
+		addLogSoftmaxF64AVX2(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count, first)
+		return
+	}
+	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count, first)
 }
 
 // addLogSoftmaxUniform works like addLogSoftmaxUniformGeneric.
-func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
+func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F, first int) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxUniformF32AVX512(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			addLogSoftmaxUniformF32AVX512(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), first)
 			return
 		}
-		addLogSoftmaxUniformF64AVX512(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		addLogSoftmaxUniformF64AVX512(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), first)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxUniformF32AVX2(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			addLogSoftmaxUniformF32AVX2(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), first)
 			return
 		}
-		addLogSoftmaxUniformF64AVX2(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		addLogSoftmaxUniformF64AVX2(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), first)
 		return
 	}
-	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo)
-}
-
-// subtractTargets works like subtractTargetsGeneric.
-func subtractTargets[F fp.Float](dst, u view.Rows[F], scale []F, count int) {
-	switch tier.Active {
-	case tier.AVX512:
-		if fp.IsFloat32[F]() {
-			subtractTargetsF32AVX512(fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(u.Data), u.Columns, u.Stride, fp.AsFloat32(scale), count)
-			return
-		}
-		subtractTargetsF64AVX512(fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(u.Data), u.Columns, u.Stride, fp.AsFloat64(scale), count)
-		return
-	case tier.AVX2:
-		if fp.IsFloat32[F]() {
-			subtractTargetsF32AVX2(fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(u.Data), u.Columns, u.Stride, fp.AsFloat32(scale), count)
-			return
-		}
-		subtractTargetsF64AVX2(fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(u.Data), u.Columns, u.Stride, fp.AsFloat64(scale), count)
-		return
-	}
-	subtractTargetsGeneric(dst, u, scale, count)
+	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo, first)
 }
 
 // targetLosses works like targetLossesGeneric.
@@ -752,6 +794,27 @@ func targetGradients[F fp.Float](dst []F, hard, sum []float64, max, logit, facto
 		return
 	}
 	targetGradientsGeneric(dst, hard, sum, max, logit, factor, scale)
+}
+
+// targetGradientsSoft works like targetGradientsSoftGeneric.
+func targetGradientsSoft[F fp.Float](dst []F, hard []float64, max, logit, factor, u, scale []F, hardScale float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			targetGradientsSoftF32AVX512(fp.AsFloat32(dst), hard, fp.AsFloat32(max), fp.AsFloat32(logit), fp.AsFloat32(factor), fp.AsFloat32(u), fp.AsFloat32(scale), hardScale)
+			return
+		}
+		targetGradientsSoftF64AVX512(fp.AsFloat64(dst), hard, fp.AsFloat64(max), fp.AsFloat64(logit), fp.AsFloat64(factor), fp.AsFloat64(u), fp.AsFloat64(scale), hardScale)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			targetGradientsSoftF32AVX2(fp.AsFloat32(dst), hard, fp.AsFloat32(max), fp.AsFloat32(logit), fp.AsFloat32(factor), fp.AsFloat32(u), fp.AsFloat32(scale), hardScale)
+			return
+		}
+		targetGradientsSoftF64AVX2(fp.AsFloat64(dst), hard, fp.AsFloat64(max), fp.AsFloat64(logit), fp.AsFloat64(factor), fp.AsFloat64(u), fp.AsFloat64(scale), hardScale)
+		return
+	}
+	targetGradientsSoftGeneric(dst, hard, max, logit, factor, u, scale, hardScale)
 }
 
 // toColumns works like toColumnsGeneric.
@@ -1568,18 +1631,6 @@ func logSoftmaxColumnsF64AVX512(dst []float64, dstColumns, dstStride int, x []fl
 func logSoftmaxColumnsF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, hi, lo []float64)
 
 //go:noescape
-func scaleStridedUniformF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)
-
-//go:noescape
-func scaleStridedUniformF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)
-
-//go:noescape
-func scaleStridedUniformF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride int, u, factor, scale []float64)
-
-//go:noescape
-func scaleStridedUniformF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride int, u, factor, scale []float64)
-
-//go:noescape
 func gradientStridedF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32)
 
 //go:noescape
@@ -1604,6 +1655,42 @@ func gradientStridedStreamF64AVX512(dst []float64, dstColumns, dstStride int, x 
 func gradientStridedStreamF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64, wait int)
 
 //go:noescape
+func gradientStridedUniformF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target, u, scale []float32)
+
+//go:noescape
+func gradientStridedUniformF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target, u, scale []float32)
+
+//go:noescape
+func gradientStridedUniformF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target, u, scale []float64)
+
+//go:noescape
+func gradientStridedUniformF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target, u, scale []float64)
+
+//go:noescape
+func gradientStridedUniformStreamF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target, u, scale []float32, wait int)
+
+//go:noescape
+func gradientStridedUniformStreamF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target, u, scale []float32, wait int)
+
+//go:noescape
+func gradientStridedUniformStreamF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target, u, scale []float64, wait int)
+
+//go:noescape
+func gradientStridedUniformStreamF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target, u, scale []float64, wait int)
+
+//go:noescape
+func gradientStridedSoftF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u []float32, uStride, count int, factor, scale []float32)
+
+//go:noescape
+func gradientStridedSoftF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u []float32, uStride, count int, factor, scale []float32)
+
+//go:noescape
+func gradientStridedSoftF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride int, u []float64, uStride, count int, factor, scale []float64)
+
+//go:noescape
+func gradientStridedSoftF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride int, u []float64, uStride, count int, factor, scale []float64)
+
+//go:noescape
 func spreadTargetsF32AVX512(u []float32, uStride int, p []float32, pColumns, pStride int, weight []float32, keep, share float32, count int)
 
 //go:noescape
@@ -1616,40 +1703,40 @@ func spreadTargetsF64AVX512(u []float64, uStride int, p []float64, pColumns, pSt
 func spreadTargetsF64AVX2(u []float64, uStride int, p []float64, pColumns, pStride int, weight []float64, keep, share float64, count int)
 
 //go:noescape
-func addLogSoftmaxF32AVX512(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count int)
+func splitLogSumsF32AVX512(hi, lo, m []float32, ln []float64)
 
 //go:noescape
-func addLogSoftmaxF32AVX2(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count int)
+func splitLogSumsF32AVX2(hi, lo, m []float32, ln []float64)
 
 //go:noescape
-func addLogSoftmaxF64AVX512(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count int)
+func splitLogSumsF64AVX512(hi, lo, m, ln []float64)
 
 //go:noescape
-func addLogSoftmaxF64AVX2(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count int)
+func splitLogSumsF64AVX2(hi, lo, m, ln []float64)
 
 //go:noescape
-func addLogSoftmaxUniformF32AVX512(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32)
+func addLogSoftmaxF32AVX512(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count, first int)
 
 //go:noescape
-func addLogSoftmaxUniformF32AVX2(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32)
+func addLogSoftmaxF32AVX2(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count, first int)
 
 //go:noescape
-func addLogSoftmaxUniformF64AVX512(dot, u, x []float64, xColumns, xStride int, hi, lo []float64)
+func addLogSoftmaxF64AVX512(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count, first int)
 
 //go:noescape
-func addLogSoftmaxUniformF64AVX2(dot, u, x []float64, xColumns, xStride int, hi, lo []float64)
+func addLogSoftmaxF64AVX2(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count, first int)
 
 //go:noescape
-func subtractTargetsF32AVX512(dst []float32, dstStride int, u []float32, uColumns, uStride int, scale []float32, count int)
+func addLogSoftmaxUniformF32AVX512(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32, first int)
 
 //go:noescape
-func subtractTargetsF32AVX2(dst []float32, dstStride int, u []float32, uColumns, uStride int, scale []float32, count int)
+func addLogSoftmaxUniformF32AVX2(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32, first int)
 
 //go:noescape
-func subtractTargetsF64AVX512(dst []float64, dstStride int, u []float64, uColumns, uStride int, scale []float64, count int)
+func addLogSoftmaxUniformF64AVX512(dot, u, x []float64, xColumns, xStride int, hi, lo []float64, first int)
 
 //go:noescape
-func subtractTargetsF64AVX2(dst []float64, dstStride int, u []float64, uColumns, uStride int, scale []float64, count int)
+func addLogSoftmaxUniformF64AVX2(dot, u, x []float64, xColumns, xStride int, hi, lo []float64, first int)
 
 //go:noescape
 func targetLossesF32AVX512(loss []float32, hard, ln, dot []float64, max, logit []float32) (sum float64)
@@ -1686,6 +1773,18 @@ func targetGradientsF64AVX512(dst, hard, sum, max, logit, factor []float64, scal
 
 //go:noescape
 func targetGradientsF64AVX2(dst, hard, sum, max, logit, factor []float64, scale float64)
+
+//go:noescape
+func targetGradientsSoftF32AVX512(dst []float32, hard []float64, max, logit, factor, u, scale []float32, hardScale float64)
+
+//go:noescape
+func targetGradientsSoftF32AVX2(dst []float32, hard []float64, max, logit, factor, u, scale []float32, hardScale float64)
+
+//go:noescape
+func targetGradientsSoftF64AVX512(dst, hard, max, logit, factor, u, scale []float64, hardScale float64)
+
+//go:noescape
+func targetGradientsSoftF64AVX2(dst, hard, max, logit, factor, u, scale []float64, hardScale float64)
 
 //go:noescape
 func toColumnsF32AVX512(dst []float32, dstStride int, x []float32, xColumns, xStride, count int)

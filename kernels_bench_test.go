@@ -92,20 +92,23 @@ func stridedWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("logSoftmaxColumns", two, func() {
 			logSoftmaxColumns(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, zeros, zeros)
 		}),
-		kerneltest.NewWork("scaleStridedUniform", two, func() {
-			scaleStridedUniform(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), u, ones, zeros)
+		kerneltest.NewWork("gradientStridedUniform", two, func() {
+			gradientStridedUniform(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones, class, 0, zeros, u, zeros)
+		}),
+		kerneltest.NewWork("gradientStridedUniformStream", two, func() {
+			gradientStridedUniformStream(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones, class, 0, zeros, u, zeros, 1)
 		}),
 		kerneltest.NewWork("spreadTargets", two, func() {
 			spreadTargets(view.Of(grad, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), u, 0.5, 0.5, classes)
 		}),
 		kerneltest.NewWork("addLogSoftmax", two, func() {
-			addLogSoftmax(dot, sum, view.Of(terms, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), zeros, zeros, classes)
+			addLogSoftmax(dot, sum, view.Of(terms, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), zeros, zeros, classes, 0)
 		}),
 		kerneltest.NewWork("addLogSoftmaxUniform", one, func() {
-			addLogSoftmaxUniform(dot, u, view.Of(image, itemPositions, pixels), zeros, zeros)
+			addLogSoftmaxUniform(dot, u, view.Of(image, itemPositions, pixels), zeros, zeros, 0)
 		}),
-		kerneltest.NewWork("subtractTargets", three, func() {
-			subtractTargets(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), zeros, classes)
+		kerneltest.NewWork("gradientStridedSoft", three, func() {
+			gradientStridedSoft(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), classes, ones, zeros)
 		}),
 	}
 }
@@ -125,6 +128,8 @@ func positionWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("targetLosses", a, func() { sum[0] = targetLosses(dst, ones, ones, zeros, largest, logit) }),
 		kerneltest.NewWork("gradientFactors", a, func() { gradientFactors(dst, ones, zeros, ones, 1) }),
 		kerneltest.NewWork("targetGradients", a, func() { targetGradients(dst, ones, ones, largest, logit, factor, 1) }),
+		kerneltest.NewWork("targetGradientsSoft", a, func() { targetGradientsSoft(dst, ones, largest, logit, factor, factor, factor, 1) }),
+		kerneltest.NewWork("splitLogSums", a, func() { splitLogSums(top, score, largest, ones) }),
 		kerneltest.NewWork("pairTerms", two, func() {
 			targets[0] = pairTerms(top, sums, score, hard, pairs, targets, 1, 1, itemPositions, itemPositions, side, 2*side)
 		}),

@@ -149,11 +149,6 @@ func logSoftmaxColumns[F fp.Float](dst, x view.Rows[F], count int, hi, lo []F) {
 	logSoftmaxColumnsGeneric(dst, x, count, hi, lo)
 }
 
-// scaleStridedUniform works like scaleStridedUniformGeneric.
-func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
-	scaleStridedUniformGeneric(dst, x, u, factor, scale)
-}
-
 // gradientStrided works like gradientStridedGeneric.
 func gradientStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
 	gradientStridedGeneric(dst, x, count, factor, class, first, target)
@@ -164,24 +159,39 @@ func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []
 	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target, wait)
 }
 
+// gradientStridedUniform works like gradientStridedUniformGeneric.
+func gradientStridedUniform[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target, u, scale []F) {
+	gradientStridedUniformGeneric(dst, x, count, factor, class, first, target, u, scale)
+}
+
+// gradientStridedUniformStream works like gradientStridedUniformStreamGeneric.
+func gradientStridedUniformStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target, u, scale []F, wait int) {
+	gradientStridedUniformStreamGeneric(dst, x, count, factor, class, first, target, u, scale, wait)
+}
+
+// gradientStridedSoft works like gradientStridedSoftGeneric.
+func gradientStridedSoft[F fp.Float](dst, x, u view.Rows[F], count int, factor, scale []F) {
+	gradientStridedSoftGeneric(dst, x, u, count, factor, scale)
+}
+
 // spreadTargets works like spreadTargetsGeneric.
 func spreadTargets[F fp.Float](u, p view.Rows[F], weight []F, keep, share F, count int) {
 	spreadTargetsGeneric(u, p, weight, keep, share, count)
 }
 
+// splitLogSums works like splitLogSumsGeneric.
+func splitLogSums[F fp.Float](hi, lo, m []F, ln []float64) {
+	splitLogSumsGeneric(hi, lo, m, ln)
+}
+
 // addLogSoftmax works like addLogSoftmaxGeneric.
-func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
-	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count)
+func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count, first int) {
+	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count, first)
 }
 
 // addLogSoftmaxUniform works like addLogSoftmaxUniformGeneric.
-func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
-	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo)
-}
-
-// subtractTargets works like subtractTargetsGeneric.
-func subtractTargets[F fp.Float](dst, u view.Rows[F], scale []F, count int) {
-	subtractTargetsGeneric(dst, u, scale, count)
+func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F, first int) {
+	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo, first)
 }
 
 // targetLosses works like targetLossesGeneric.
@@ -197,6 +207,11 @@ func gradientFactors[F fp.Float](factor []F, hard, mass, sum []float64, scale fl
 // targetGradients works like targetGradientsGeneric.
 func targetGradients[F fp.Float](dst []F, hard, sum []float64, max, logit, factor []F, scale float64) {
 	targetGradientsGeneric(dst, hard, sum, max, logit, factor, scale)
+}
+
+// targetGradientsSoft works like targetGradientsSoftGeneric.
+func targetGradientsSoft[F fp.Float](dst []F, hard []float64, max, logit, factor, u, scale []F, hardScale float64) {
+	targetGradientsSoftGeneric(dst, hard, max, logit, factor, u, scale, hardScale)
 }
 
 // toColumns works like toColumnsGeneric.

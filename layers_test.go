@@ -31,7 +31,7 @@ var layers = []layer{
 	{"rows_sum.go", "kernels_*.go"},
 	{"rows_stream.go", "kernels_*.go rows_sum.go"},
 	{"columns.go", "kernels_*.go"},
-	{"rows.go", "kernels_*.go rows_sum.go columns.go"},
+	{"rows.go", "generic.go kernels_*.go rows_sum.go columns.go"},
 	{"argmax.go", "kernels_*.go rows.go"},
 
 	{"classes_layout.go", ""},

@@ -1276,17 +1276,37 @@ end7:
 	VFMADD231PS  Y12, Y7, Y4
 	VMULPS       Y5, Y11, Y5
 	VMULPS       Y6, Y12, Y6
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         CX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*4), Y7
-	VMOVUPS      96(SI)(DI*4), Y8
-	VMASKMOVPS   Y5, Y7, (BX)
-	VMASKMOVPS   Y6, Y8, 32(BX)
-	SHLQ         $0x02, CX
-	ADDQ         CX, AX
-	ADDQ         CX, DX
-	ADDQ         CX, BX
+	LEAQ         (BX), SI
+	TESTQ        $0x00000008, CX
+	JZ           skip0x
+	VMOVUPS      Y5, (SI)
+	VMOVAPS      Y6, Y5
+	ADDQ         $+32, SI
+
+skip0x:
+	TESTQ        $0x00000004, CX
+	JZ           skip1x
+	VMOVUPS      X5, (SI)
+	VEXTRACTF128 $0x01, Y5, X5
+	ADDQ         $+16, SI
+
+skip1x:
+	TESTQ    $0x00000002, CX
+	JZ       skip2x
+	VMOVLPS  X5, (SI)
+	VMOVHLPS X5, X5, X5
+	ADDQ     $+8, SI
+
+skip2x:
+	TESTQ  $0x00000001, CX
+	JZ     skip3x
+	VMOVSS X5, (SI)
+
+skip3x:
+	SHLQ $0x02, CX
+	ADDQ CX, AX
+	ADDQ CX, DX
+	ADDQ CX, BX
 
 endif8:
 	VXORPS       Y5, Y5, Y5
@@ -1750,17 +1770,31 @@ end7:
 	VFMADD231PD  Y12, Y7, Y4
 	VMULPD       Y5, Y11, Y5
 	VMULPD       Y6, Y12, Y6
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         CX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*8), Y7
-	VMOVUPS      96(SI)(DI*8), Y8
-	VMASKMOVPD   Y5, Y7, (BX)
-	VMASKMOVPD   Y6, Y8, 32(BX)
-	SHLQ         $0x03, CX
-	ADDQ         CX, AX
-	ADDQ         CX, DX
-	ADDQ         CX, BX
+	LEAQ         (BX), SI
+	TESTQ        $0x00000004, CX
+	JZ           skip0x
+	VMOVUPS      Y5, (SI)
+	VMOVAPS      Y6, Y5
+	ADDQ         $+32, SI
+
+skip0x:
+	TESTQ        $0x00000002, CX
+	JZ           skip1x
+	VMOVUPS      X5, (SI)
+	VEXTRACTF128 $0x01, Y5, X5
+	ADDQ         $+16, SI
+
+skip1x:
+	TESTQ    $0x00000001, CX
+	JZ       skip2x
+	VMOVLPS  X5, (SI)
+	VMOVHLPS X5, X5, X5
+
+skip2x:
+	SHLQ $0x03, CX
+	ADDQ CX, AX
+	ADDQ CX, DX
+	ADDQ CX, BX
 
 endif8:
 	VXORPS       Y5, Y5, Y5
@@ -2806,18 +2840,38 @@ end5:
 	VFMADD231PS  Y11, Y6, Y3
 	VMULPS       Y4, Y10, Y4
 	VMULPS       Y5, Y11, Y5
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*4), Y6
-	VMOVUPS      96(SI)(DI*4), Y7
-	VMASKMOVPS   Y4, Y6, (AX)
-	VMASKMOVPS   Y5, Y7, 32(AX)
-	PREFETCHT1   (DX)
-	SHLQ         $0x02, BX
-	ADDQ         BX, AX
-	ADDQ         BX, CX
-	ADDQ         BX, DX
+	LEAQ         (AX), SI
+	TESTQ        $0x00000008, BX
+	JZ           skip0x
+	VMOVUPS      Y4, (SI)
+	VMOVAPS      Y5, Y4
+	ADDQ         $+32, SI
+
+skip0x:
+	TESTQ        $0x00000004, BX
+	JZ           skip1x
+	VMOVUPS      X4, (SI)
+	VEXTRACTF128 $0x01, Y4, X4
+	ADDQ         $+16, SI
+
+skip1x:
+	TESTQ    $0x00000002, BX
+	JZ       skip2x
+	VMOVLPS  X4, (SI)
+	VMOVHLPS X4, X4, X4
+	ADDQ     $+8, SI
+
+skip2x:
+	TESTQ  $0x00000001, BX
+	JZ     skip3x
+	VMOVSS X4, (SI)
+
+skip3x:
+	PREFETCHT1 (DX)
+	SHLQ       $0x02, BX
+	ADDQ       BX, AX
+	ADDQ       BX, CX
+	ADDQ       BX, DX
 
 endif6:
 	VADDPS       Y3, Y2, Y2
@@ -3365,18 +3419,32 @@ end5:
 	VFMADD231PD  Y11, Y6, Y3
 	VMULPD       Y4, Y10, Y4
 	VMULPD       Y5, Y11, Y5
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*8), Y6
-	VMOVUPS      96(SI)(DI*8), Y7
-	VMASKMOVPD   Y4, Y6, (AX)
-	VMASKMOVPD   Y5, Y7, 32(AX)
-	PREFETCHT1   (DX)
-	SHLQ         $0x03, BX
-	ADDQ         BX, AX
-	ADDQ         BX, CX
-	ADDQ         BX, DX
+	LEAQ         (AX), SI
+	TESTQ        $0x00000004, BX
+	JZ           skip0x
+	VMOVUPS      Y4, (SI)
+	VMOVAPS      Y5, Y4
+	ADDQ         $+32, SI
+
+skip0x:
+	TESTQ        $0x00000002, BX
+	JZ           skip1x
+	VMOVUPS      X4, (SI)
+	VEXTRACTF128 $0x01, Y4, X4
+	ADDQ         $+16, SI
+
+skip1x:
+	TESTQ    $0x00000001, BX
+	JZ       skip2x
+	VMOVLPS  X4, (SI)
+	VMOVHLPS X4, X4, X4
+
+skip2x:
+	PREFETCHT1 (DX)
+	SHLQ       $0x03, BX
+	ADDQ       BX, AX
+	ADDQ       BX, CX
+	ADDQ       BX, DX
 
 endif6:
 	VADDPD       Y3, Y2, Y2
@@ -5093,16 +5161,30 @@ end2:
 	VSUBPD      Y1, Y3, Y1
 	VFMADD231PD constants<>+640(SB), Y4, Y0
 	VFMADD231PD constants<>+640(SB), Y5, Y1
-	LEAQ        byteMasks<>+0(SB), BX
-	MOVQ        DX, SI
-	NEGQ        SI
-	VMOVUPS     64(BX)(SI*8), Y2
-	VMOVUPS     96(BX)(SI*8), Y3
-	VMASKMOVPD  Y0, Y2, (AX)
-	VMASKMOVPD  Y1, Y3, 32(AX)
-	SHLQ        $0x03, DX
-	ADDQ        DX, AX
-	ADDQ        DX, CX
+	LEAQ        (AX), BX
+	TESTQ       $0x00000004, DX
+	JZ          skip0x
+	VMOVUPS     Y0, (BX)
+	VMOVAPS     Y1, Y0
+	ADDQ        $+32, BX
+
+skip0x:
+	TESTQ        $0x00000002, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000001, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER
@@ -5330,16 +5412,36 @@ end4:
 	VMULPS       Y2, Y6, Y2
 	VMULPS       Y1, Y0, Y0
 	VMULPS       Y1, Y2, Y1
-	LEAQ         byteMasks<>+0(SB), R9
-	MOVQ         R8, R10
-	NEGQ         R10
-	VMOVUPS      64(R9)(R10*4), Y2
-	VMOVUPS      96(R9)(R10*4), Y3
-	VMASKMOVPS   Y0, Y2, (AX)
-	VMASKMOVPS   Y1, Y3, 32(AX)
-	SHLQ         $0x02, R8
-	ADDQ         R8, AX
-	ADDQ         R8, CX
+	LEAQ         (AX), R9
+	TESTQ        $0x00000008, R8
+	JZ           skip0x
+	VMOVUPS      Y0, (R9)
+	VMOVAPS      Y1, Y0
+	ADDQ         $+32, R9
+
+skip0x:
+	TESTQ        $0x00000004, R8
+	JZ           skip1x
+	VMOVUPS      X0, (R9)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R9
+
+skip1x:
+	TESTQ    $0x00000002, R8
+	JZ       skip2x
+	VMOVLPS  X0, (R9)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, R9
+
+skip2x:
+	TESTQ  $0x00000001, R8
+	JZ     skip3x
+	VMOVSS X0, (R9)
+
+skip3x:
+	SHLQ $0x02, R8
+	ADDQ R8, AX
+	ADDQ R8, CX
 
 endif5:
 	ADDQ $+4, BX
@@ -5609,16 +5711,30 @@ end4:
 	VMULPD       Y2, Y6, Y2
 	VMULPD       Y1, Y0, Y0
 	VMULPD       Y1, Y2, Y1
-	LEAQ         byteMasks<>+0(SB), R9
-	MOVQ         R8, R10
-	NEGQ         R10
-	VMOVUPS      64(R9)(R10*8), Y2
-	VMOVUPS      96(R9)(R10*8), Y3
-	VMASKMOVPD   Y0, Y2, (AX)
-	VMASKMOVPD   Y1, Y3, 32(AX)
-	SHLQ         $0x03, R8
-	ADDQ         R8, AX
-	ADDQ         R8, CX
+	LEAQ         (AX), R9
+	TESTQ        $0x00000004, R8
+	JZ           skip0x
+	VMOVUPS      Y0, (R9)
+	VMOVAPS      Y1, Y0
+	ADDQ         $+32, R9
+
+skip0x:
+	TESTQ        $0x00000002, R8
+	JZ           skip1x
+	VMOVUPS      X0, (R9)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R9
+
+skip1x:
+	TESTQ    $0x00000001, R8
+	JZ       skip2x
+	VMOVLPS  X0, (R9)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, R8
+	ADDQ R8, AX
+	ADDQ R8, CX
 
 endif5:
 	ADDQ $+8, BX
@@ -5744,15 +5860,35 @@ end4:
 	VMASKMOVPS 32(AX), Y2, Y2
 	VMULPS     Y0, Y1, Y1
 	VMULPS     Y0, Y2, Y0
-	LEAQ       byteMasks<>+0(SB), DX
-	MOVQ       CX, BX
-	NEGQ       BX
-	VMOVUPS    64(DX)(BX*4), Y2
-	VMOVUPS    96(DX)(BX*4), Y3
-	VMASKMOVPS Y1, Y2, (AX)
-	VMASKMOVPS Y0, Y3, 32(AX)
-	SHLQ       $0x02, CX
-	ADDQ       CX, AX
+	LEAQ       (AX), DX
+	TESTQ      $0x00000008, CX
+	JZ         skip0x
+	VMOVUPS    Y1, (DX)
+	VMOVAPS    Y0, Y1
+	ADDQ       $+32, DX
+
+skip0x:
+	TESTQ        $0x00000004, CX
+	JZ           skip1x
+	VMOVUPS      X1, (DX)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, DX
+
+skip1x:
+	TESTQ    $0x00000002, CX
+	JZ       skip2x
+	VMOVLPS  X1, (DX)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, DX
+
+skip2x:
+	TESTQ  $0x00000001, CX
+	JZ     skip3x
+	VMOVSS X1, (DX)
+
+skip3x:
+	SHLQ $0x02, CX
+	ADDQ CX, AX
 
 endif5:
 	VZEROUPPER
@@ -5871,15 +6007,29 @@ end4:
 	VMASKMOVPD 32(AX), Y2, Y2
 	VMULPD     Y0, Y1, Y1
 	VMULPD     Y0, Y2, Y0
-	LEAQ       byteMasks<>+0(SB), DX
-	MOVQ       CX, BX
-	NEGQ       BX
-	VMOVUPS    64(DX)(BX*8), Y2
-	VMOVUPS    96(DX)(BX*8), Y3
-	VMASKMOVPD Y1, Y2, (AX)
-	VMASKMOVPD Y0, Y3, 32(AX)
-	SHLQ       $0x03, CX
-	ADDQ       CX, AX
+	LEAQ       (AX), DX
+	TESTQ      $0x00000004, CX
+	JZ         skip0x
+	VMOVUPS    Y1, (DX)
+	VMOVAPS    Y0, Y1
+	ADDQ       $+32, DX
+
+skip0x:
+	TESTQ        $0x00000002, CX
+	JZ           skip1x
+	VMOVUPS      X1, (DX)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, DX
+
+skip1x:
+	TESTQ    $0x00000001, CX
+	JZ       skip2x
+	VMOVLPS  X1, (DX)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	SHLQ $0x03, CX
+	ADDQ CX, AX
 
 endif5:
 	VZEROUPPER
@@ -5988,16 +6138,37 @@ end4:
 	VSUBPS     Y0, Y3, Y0
 	VSUBPS     Y1, Y2, Y2
 	VSUBPS     Y1, Y0, Y0
-	LEAQ       byteMasks<>+0(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    64(R9)(R10*4), Y1
-	VMOVUPS    96(R9)(R10*4), Y3
-	VMASKMOVPS Y2, Y1, (AX)
-	VMASKMOVPS Y0, Y3, 32(AX)
-	SHLQ       $0x02, R8
-	ADDQ       R8, AX
-	ADDQ       R8, CX
+	LEAQ       (AX), R9
+	VMOVAPS    Y2, Y1
+	TESTQ      $0x00000008, R8
+	JZ         skip0x
+	VMOVUPS    Y1, (R9)
+	VMOVAPS    Y0, Y1
+	ADDQ       $+32, R9
+
+skip0x:
+	TESTQ        $0x00000004, R8
+	JZ           skip1x
+	VMOVUPS      X1, (R9)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R9
+
+skip1x:
+	TESTQ    $0x00000002, R8
+	JZ       skip2x
+	VMOVLPS  X1, (R9)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, R9
+
+skip2x:
+	TESTQ  $0x00000001, R8
+	JZ     skip3x
+	VMOVSS X1, (R9)
+
+skip3x:
+	SHLQ $0x02, R8
+	ADDQ R8, AX
+	ADDQ R8, CX
 
 endif5:
 	ADDQ $+4, BX
@@ -6113,16 +6284,31 @@ end4:
 	VSUBPD     Y0, Y3, Y0
 	VSUBPD     Y1, Y2, Y2
 	VSUBPD     Y1, Y0, Y0
-	LEAQ       byteMasks<>+0(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    64(R9)(R10*8), Y1
-	VMOVUPS    96(R9)(R10*8), Y3
-	VMASKMOVPD Y2, Y1, (AX)
-	VMASKMOVPD Y0, Y3, 32(AX)
-	SHLQ       $0x03, R8
-	ADDQ       R8, AX
-	ADDQ       R8, CX
+	LEAQ       (AX), R9
+	VMOVAPS    Y2, Y1
+	TESTQ      $0x00000004, R8
+	JZ         skip0x
+	VMOVUPS    Y1, (R9)
+	VMOVAPS    Y0, Y1
+	ADDQ       $+32, R9
+
+skip0x:
+	TESTQ        $0x00000002, R8
+	JZ           skip1x
+	VMOVUPS      X1, (R9)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R9
+
+skip1x:
+	TESTQ    $0x00000001, R8
+	JZ       skip2x
+	VMOVLPS  X1, (R9)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	SHLQ $0x03, R8
+	ADDQ R8, AX
+	ADDQ R8, CX
 
 endif5:
 	ADDQ $+8, BX
@@ -6523,16 +6709,37 @@ end2:
 	VMASKMOVPS  32(CX), Y3, Y3
 	VFMADD213PS Y1, Y0, Y2
 	VFMADD213PS Y1, Y0, Y3
-	LEAQ        byteMasks<>+0(SB), BX
-	MOVQ        DX, SI
-	NEGQ        SI
-	VMOVUPS     64(BX)(SI*4), Y0
-	VMOVUPS     96(BX)(SI*4), Y1
-	VMASKMOVPS  Y2, Y0, (AX)
-	VMASKMOVPS  Y3, Y1, 32(AX)
-	SHLQ        $0x02, DX
-	ADDQ        DX, AX
-	ADDQ        DX, CX
+	LEAQ        (AX), BX
+	VMOVAPS     Y2, Y0
+	TESTQ       $0x00000008, DX
+	JZ          skip0x
+	VMOVUPS     Y0, (BX)
+	VMOVAPS     Y3, Y0
+	ADDQ        $+32, BX
+
+skip0x:
+	TESTQ        $0x00000004, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000002, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, BX
+
+skip2x:
+	TESTQ  $0x00000001, DX
+	JZ     skip3x
+	VMOVSS X0, (BX)
+
+skip3x:
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER
@@ -6612,16 +6819,31 @@ end2:
 	VMASKMOVPD  32(CX), Y3, Y3
 	VFMADD213PD Y1, Y0, Y2
 	VFMADD213PD Y1, Y0, Y3
-	LEAQ        byteMasks<>+0(SB), BX
-	MOVQ        DX, SI
-	NEGQ        SI
-	VMOVUPS     64(BX)(SI*8), Y0
-	VMOVUPS     96(BX)(SI*8), Y1
-	VMASKMOVPD  Y2, Y0, (AX)
-	VMASKMOVPD  Y3, Y1, 32(AX)
-	SHLQ        $0x03, DX
-	ADDQ        DX, AX
-	ADDQ        DX, CX
+	LEAQ        (AX), BX
+	VMOVAPS     Y2, Y0
+	TESTQ       $0x00000004, DX
+	JZ          skip0x
+	VMOVUPS     Y0, (BX)
+	VMOVAPS     Y3, Y0
+	ADDQ        $+32, BX
+
+skip0x:
+	TESTQ        $0x00000002, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000001, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER
@@ -6706,16 +6928,36 @@ end2:
 	VMASKMOVPS 32(CX), Y3, Y3
 	VMULPS     Y2, Y0, Y0
 	VMULPS     Y3, Y1, Y1
-	LEAQ       byteMasks<>+0(SB), BX
-	MOVQ       DX, SI
-	NEGQ       SI
-	VMOVUPS    64(BX)(SI*4), Y2
-	VMOVUPS    96(BX)(SI*4), Y3
-	VMASKMOVPS Y0, Y2, (AX)
-	VMASKMOVPS Y1, Y3, 32(AX)
-	SHLQ       $0x02, DX
-	ADDQ       DX, AX
-	ADDQ       DX, CX
+	LEAQ       (AX), BX
+	TESTQ      $0x00000008, DX
+	JZ         skip0x
+	VMOVUPS    Y0, (BX)
+	VMOVAPS    Y1, Y0
+	ADDQ       $+32, BX
+
+skip0x:
+	TESTQ        $0x00000004, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000002, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, BX
+
+skip2x:
+	TESTQ  $0x00000001, DX
+	JZ     skip3x
+	VMOVSS X0, (BX)
+
+skip3x:
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER
@@ -6800,16 +7042,30 @@ end2:
 	VMASKMOVPD 32(CX), Y3, Y3
 	VMULPD     Y2, Y0, Y0
 	VMULPD     Y3, Y1, Y1
-	LEAQ       byteMasks<>+0(SB), BX
-	MOVQ       DX, SI
-	NEGQ       SI
-	VMOVUPS    64(BX)(SI*8), Y2
-	VMOVUPS    96(BX)(SI*8), Y3
-	VMASKMOVPD Y0, Y2, (AX)
-	VMASKMOVPD Y1, Y3, 32(AX)
-	SHLQ       $0x03, DX
-	ADDQ       DX, AX
-	ADDQ       DX, CX
+	LEAQ       (AX), BX
+	TESTQ      $0x00000004, DX
+	JZ         skip0x
+	VMOVUPS    Y0, (BX)
+	VMOVAPS    Y1, Y0
+	ADDQ       $+32, BX
+
+skip0x:
+	TESTQ        $0x00000002, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000001, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER
@@ -6898,16 +7154,37 @@ end2:
 	VMASKMOVPS   32(AX), Y4, Y4
 	VFNMADD231PS Y0, Y1, Y3
 	VFNMADD231PS Y0, Y2, Y4
-	LEAQ         byteMasks<>+0(SB), BX
-	MOVQ         DX, SI
-	NEGQ         SI
-	VMOVUPS      64(BX)(SI*4), Y0
-	VMOVUPS      96(BX)(SI*4), Y1
-	VMASKMOVPS   Y3, Y0, (AX)
-	VMASKMOVPS   Y4, Y1, 32(AX)
-	SHLQ         $0x02, DX
-	ADDQ         DX, AX
-	ADDQ         DX, CX
+	LEAQ         (AX), BX
+	VMOVAPS      Y3, Y0
+	TESTQ        $0x00000008, DX
+	JZ           skip0x
+	VMOVUPS      Y0, (BX)
+	VMOVAPS      Y4, Y0
+	ADDQ         $+32, BX
+
+skip0x:
+	TESTQ        $0x00000004, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000002, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, BX
+
+skip2x:
+	TESTQ  $0x00000001, DX
+	JZ     skip3x
+	VMOVSS X0, (BX)
+
+skip3x:
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER
@@ -6996,16 +7273,31 @@ end2:
 	VMASKMOVPD   32(AX), Y4, Y4
 	VFNMADD231PD Y0, Y1, Y3
 	VFNMADD231PD Y0, Y2, Y4
-	LEAQ         byteMasks<>+0(SB), BX
-	MOVQ         DX, SI
-	NEGQ         SI
-	VMOVUPS      64(BX)(SI*8), Y0
-	VMOVUPS      96(BX)(SI*8), Y1
-	VMASKMOVPD   Y3, Y0, (AX)
-	VMASKMOVPD   Y4, Y1, 32(AX)
-	SHLQ         $0x03, DX
-	ADDQ         DX, AX
-	ADDQ         DX, CX
+	LEAQ         (AX), BX
+	VMOVAPS      Y3, Y0
+	TESTQ        $0x00000004, DX
+	JZ           skip0x
+	VMOVUPS      Y0, (BX)
+	VMOVAPS      Y4, Y0
+	ADDQ         $+32, BX
+
+skip0x:
+	TESTQ        $0x00000002, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000001, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER

@@ -350,9 +350,7 @@ func (b *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
 		}
 		return
 	}
-	for r, ln := range sum {
-		b.hi[r], b.lo[r] = splitLogSumExp(m[r], ln)
-	}
+	splitLogSums(b.hi[:fp.WholeVectors[F](rows)], b.lo[:], b.max[:], b.sum[:])
 	if logInColumns {
 		logSoftmaxColumns(b.scores.Rows, b.scores.Rows, n, b.hi[:], b.lo[:])
 		b.scores.store(dst, b.scores.data, n, rows)

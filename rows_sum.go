@@ -142,15 +142,6 @@ func sumFewRows[F Float](top *[simpleRows]F, sums *[simpleRows]float64, x []F, r
 	sumExpRows(top[:], sums[:], scratch[:], x, n, rows)
 }
 
-// splitLogSumExp returns the log-sum-exp m + ln, where ln is the logarithm of 1 plus a sum of
-// sumExpRow, in two parts: hi is the result, and lo what rounding it left out, so that
-// x−hi−lo is accurate where x and hi nearly cancel. NaN gives NaN.
-func splitLogSumExp[F Float](m F, ln float64) (hi, lo F) {
-	s, err := fp.Difference(float64(m), -ln)
-	hi = F(s)
-	return hi, F((s - float64(hi)) + err)
-}
-
 // rowsOp is what is computed of every row.
 type rowsOp uint8
 

@@ -1462,23 +1462,43 @@ loop3:
 	JGE     loop3
 
 end4:
-	CMPQ       R10, $+0
-	JLE        endif5
-	VMOVUPS    (R8), Y0
-	VMOVUPS    32(R8), Y1
-	VMULPS     (DI), Y0, Y0
-	VMULPS     32(DI), Y1, Y1
-	LEAQ       byteMasks<>+0(SB), R11
-	MOVQ       R10, R12
-	NEGQ       R12
-	VMOVUPS    64(R11)(R12*4), Y2
-	VMOVUPS    96(R11)(R12*4), Y3
-	VMASKMOVPS Y0, Y2, (R9)
-	VMASKMOVPS Y1, Y3, 32(R9)
-	SHLQ       $0x02, R10
-	ADDQ       R10, R9
-	ADDQ       R10, R8
-	ADDQ       R10, DI
+	CMPQ    R10, $+0
+	JLE     endif5
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMULPS  (DI), Y0, Y0
+	VMULPS  32(DI), Y1, Y1
+	LEAQ    (R9), R11
+	TESTQ   $0x00000008, R10
+	JZ      skip0x
+	VMOVUPS Y0, (R11)
+	VMOVAPS Y1, Y0
+	ADDQ    $+32, R11
+
+skip0x:
+	TESTQ        $0x00000004, R10
+	JZ           skip1x
+	VMOVUPS      X0, (R11)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000002, R10
+	JZ       skip2x
+	VMOVLPS  X0, (R11)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, R11
+
+skip2x:
+	TESTQ  $0x00000001, R10
+	JZ     skip3x
+	VMOVSS X0, (R11)
+
+skip3x:
+	SHLQ $0x02, R10
+	ADDQ R10, R9
+	ADDQ R10, R8
+	ADDQ R10, DI
 
 endif5:
 	ADDQ BX, CX
@@ -1586,23 +1606,37 @@ loop3:
 	JGE     loop3
 
 end4:
-	CMPQ       R10, $+0
-	JLE        endif5
-	VMOVUPS    (R8), Y0
-	VMOVUPS    32(R8), Y1
-	VMULPD     (DI), Y0, Y0
-	VMULPD     32(DI), Y1, Y1
-	LEAQ       byteMasks<>+0(SB), R11
-	MOVQ       R10, R12
-	NEGQ       R12
-	VMOVUPS    64(R11)(R12*8), Y2
-	VMOVUPS    96(R11)(R12*8), Y3
-	VMASKMOVPD Y0, Y2, (R9)
-	VMASKMOVPD Y1, Y3, 32(R9)
-	SHLQ       $0x03, R10
-	ADDQ       R10, R9
-	ADDQ       R10, R8
-	ADDQ       R10, DI
+	CMPQ    R10, $+0
+	JLE     endif5
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMULPD  (DI), Y0, Y0
+	VMULPD  32(DI), Y1, Y1
+	LEAQ    (R9), R11
+	TESTQ   $0x00000004, R10
+	JZ      skip0x
+	VMOVUPS Y0, (R11)
+	VMOVAPS Y1, Y0
+	ADDQ    $+32, R11
+
+skip0x:
+	TESTQ        $0x00000002, R10
+	JZ           skip1x
+	VMOVUPS      X0, (R11)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000001, R10
+	JZ       skip2x
+	VMOVLPS  X0, (R11)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, R10
+	ADDQ R10, R9
+	ADDQ R10, R8
+	ADDQ R10, DI
 
 endif5:
 	ADDQ BX, CX
@@ -1721,26 +1755,46 @@ loop3:
 	JGE     loop3
 
 end4:
-	CMPQ       R11, $+0
-	JLE        endif5
-	VMOVUPS    (R9), Y0
-	VMOVUPS    32(R9), Y1
-	VSUBPS     (DI), Y0, Y0
-	VSUBPS     32(DI), Y1, Y1
-	VSUBPS     (R8), Y0, Y0
-	VSUBPS     32(R8), Y1, Y1
-	LEAQ       byteMasks<>+0(SB), R12
-	MOVQ       R11, R13
-	NEGQ       R13
-	VMOVUPS    64(R12)(R13*4), Y2
-	VMOVUPS    96(R12)(R13*4), Y3
-	VMASKMOVPS Y0, Y2, (R10)
-	VMASKMOVPS Y1, Y3, 32(R10)
-	SHLQ       $0x02, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, DI
-	ADDQ       R11, R8
+	CMPQ    R11, $+0
+	JLE     endif5
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VSUBPS  (DI), Y0, Y0
+	VSUBPS  32(DI), Y1, Y1
+	VSUBPS  (R8), Y0, Y0
+	VSUBPS  32(R8), Y1, Y1
+	LEAQ    (R10), R12
+	TESTQ   $0x00000008, R11
+	JZ      skip0x
+	VMOVUPS Y0, (R12)
+	VMOVAPS Y1, Y0
+	ADDQ    $+32, R12
+
+skip0x:
+	TESTQ        $0x00000004, R11
+	JZ           skip1x
+	VMOVUPS      X0, (R12)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R12
+
+skip1x:
+	TESTQ    $0x00000002, R11
+	JZ       skip2x
+	VMOVLPS  X0, (R12)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, R12
+
+skip2x:
+	TESTQ  $0x00000001, R11
+	JZ     skip3x
+	VMOVSS X0, (R12)
+
+skip3x:
+	SHLQ $0x02, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, DI
+	ADDQ R11, R8
 
 endif5:
 	ADDQ BX, CX
@@ -1859,332 +1913,46 @@ loop3:
 	JGE     loop3
 
 end4:
-	CMPQ       R11, $+0
-	JLE        endif5
-	VMOVUPS    (R9), Y0
-	VMOVUPS    32(R9), Y1
-	VSUBPD     (DI), Y0, Y0
-	VSUBPD     32(DI), Y1, Y1
-	VSUBPD     (R8), Y0, Y0
-	VSUBPD     32(R8), Y1, Y1
-	LEAQ       byteMasks<>+0(SB), R12
-	MOVQ       R11, R13
-	NEGQ       R13
-	VMOVUPS    64(R12)(R13*8), Y2
-	VMOVUPS    96(R12)(R13*8), Y3
-	VMASKMOVPD Y0, Y2, (R10)
-	VMASKMOVPD Y1, Y3, 32(R10)
-	SHLQ       $0x03, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, DI
-	ADDQ       R11, R8
+	CMPQ    R11, $+0
+	JLE     endif5
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VSUBPD  (DI), Y0, Y0
+	VSUBPD  32(DI), Y1, Y1
+	VSUBPD  (R8), Y0, Y0
+	VSUBPD  32(R8), Y1, Y1
+	LEAQ    (R10), R12
+	TESTQ   $0x00000004, R11
+	JZ      skip0x
+	VMOVUPS Y0, (R12)
+	VMOVAPS Y1, Y0
+	ADDQ    $+32, R12
+
+skip0x:
+	TESTQ        $0x00000002, R11
+	JZ           skip1x
+	VMOVUPS      X0, (R12)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R12
+
+skip1x:
+	TESTQ    $0x00000001, R11
+	JZ       skip2x
+	VMOVLPS  X0, (R12)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, DI
+	ADDQ R11, R8
 
 endif5:
 	ADDQ BX, CX
 	ADDQ DX, AX
 	SUBQ $+1, SI
 	CMPQ SI, $+0
-	JGT  loop1
-
-end2:
-	VZEROUPPER
-	RET
-
-// func scaleStridedUniformF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
-// Requires: AVX, AVX512F
-TEXT ·scaleStridedUniformF32AVX512(SB), NOSPLIT, $0-144
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   x_base+40(FP), CX
-	MOVQ   u_base+72(FP), DX
-	MOVQ   dstStride+32(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   xStride+64(FP), SI
-	SHLQ   $0x02, SI
-	MOVQ   u_len+80(FP), DI
-	CMPQ   DI, $+0
-	JLE    end2
-
-loop1:
-	MOVQ factor_base+96(FP), R8
-	MOVQ scale_base+120(FP), R9
-	MOVQ CX, R10
-	MOVQ AX, R11
-	MOVQ dstColumns+24(FP), R12
-	CMPQ R12, $+16
-	JLT  end4
-
-loop3:
-	VBROADCASTSS (DX), Z0
-	VMOVUPS      (R9), Z1
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R8), Z3
-	VMULPS       Z3, Z2, Z2
-	VFNMADD231PS Z1, Z0, Z2
-	VMOVUPS      Z2, (R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R10
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	SUBQ         $+16, R12
-	CMPQ         R12, $+16
-	JGE          loop3
-
-end4:
-	CMPQ         R12, $+0
-	JLE          endif5
-	VBROADCASTSS (DX), Z0
-	VMOVUPS      (R9), Z1
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R8), Z3
-	VMULPS       Z3, Z2, Z2
-	VFNMADD231PS Z1, Z0, Z2
-	LEAQ         bitMasks<>+0(SB), R13
-	KMOVW        (R13)(R12*2), K1
-	VMOVUPS      Z2, K1, (R11)
-	SHLQ         $0x02, R12
-	ADDQ         R12, R11
-	ADDQ         R12, R10
-	ADDQ         R12, R8
-	ADDQ         R12, R9
-
-endif5:
-	ADDQ SI, CX
-	ADDQ BX, AX
-	ADDQ $+4, DX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
-
-end2:
-	VZEROUPPER
-	RET
-
-// func scaleStridedUniformF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
-// Requires: AVX, FMA3
-TEXT ·scaleStridedUniformF32AVX2(SB), NOSPLIT, $0-144
-	MOVQ dst_base+0(FP), AX
-	MOVQ x_base+40(FP), CX
-	MOVQ u_base+72(FP), DX
-	MOVQ dstStride+32(FP), BX
-	SHLQ $0x02, BX
-	MOVQ xStride+64(FP), SI
-	SHLQ $0x02, SI
-	MOVQ u_len+80(FP), DI
-	CMPQ DI, $+0
-	JLE  end2
-
-loop1:
-	MOVQ factor_base+96(FP), R8
-	MOVQ scale_base+120(FP), R9
-	MOVQ CX, R10
-	MOVQ AX, R11
-	MOVQ dstColumns+24(FP), R12
-	CMPQ R12, $+16
-	JLT  end4
-
-loop3:
-	VBROADCASTSS (DX), Y0
-	VMOVUPS      (R9), Y1
-	VMOVUPS      32(R9), Y2
-	VMOVUPS      (R10), Y3
-	VMOVUPS      32(R10), Y4
-	VMULPS       (R8), Y3, Y3
-	VMULPS       32(R8), Y4, Y4
-	VFNMADD231PS Y0, Y1, Y3
-	VFNMADD231PS Y0, Y2, Y4
-	VMOVUPS      Y3, (R11)
-	VMOVUPS      Y4, 32(R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R10
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	SUBQ         $+16, R12
-	CMPQ         R12, $+16
-	JGE          loop3
-
-end4:
-	CMPQ         R12, $+0
-	JLE          endif5
-	VBROADCASTSS (DX), Y0
-	VMOVUPS      (R9), Y1
-	VMOVUPS      32(R9), Y2
-	VMOVUPS      (R10), Y3
-	VMOVUPS      32(R10), Y4
-	VMULPS       (R8), Y3, Y3
-	VMULPS       32(R8), Y4, Y4
-	VFNMADD231PS Y0, Y1, Y3
-	VFNMADD231PS Y0, Y2, Y4
-	LEAQ         byteMasks<>+0(SB), R13
-	MOVQ         R12, R14
-	NEGQ         R14
-	VMOVUPS      64(R13)(R14*4), Y0
-	VMOVUPS      96(R13)(R14*4), Y1
-	VMASKMOVPS   Y3, Y0, (R11)
-	VMASKMOVPS   Y4, Y1, 32(R11)
-	SHLQ         $0x02, R12
-	ADDQ         R12, R11
-	ADDQ         R12, R10
-	ADDQ         R12, R8
-	ADDQ         R12, R9
-
-endif5:
-	ADDQ SI, CX
-	ADDQ BX, AX
-	ADDQ $+4, DX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
-
-end2:
-	VZEROUPPER
-	RET
-
-// func scaleStridedUniformF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
-// Requires: AVX, AVX512F
-TEXT ·scaleStridedUniformF64AVX512(SB), NOSPLIT, $0-144
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   x_base+40(FP), CX
-	MOVQ   u_base+72(FP), DX
-	MOVQ   dstStride+32(FP), BX
-	SHLQ   $0x03, BX
-	MOVQ   xStride+64(FP), SI
-	SHLQ   $0x03, SI
-	MOVQ   u_len+80(FP), DI
-	CMPQ   DI, $+0
-	JLE    end2
-
-loop1:
-	MOVQ factor_base+96(FP), R8
-	MOVQ scale_base+120(FP), R9
-	MOVQ CX, R10
-	MOVQ AX, R11
-	MOVQ dstColumns+24(FP), R12
-	CMPQ R12, $+8
-	JLT  end4
-
-loop3:
-	VBROADCASTSD (DX), Z0
-	VMOVUPS      (R9), Z1
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R8), Z3
-	VMULPD       Z3, Z2, Z2
-	VFNMADD231PD Z1, Z0, Z2
-	VMOVUPS      Z2, (R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R10
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	SUBQ         $+8, R12
-	CMPQ         R12, $+8
-	JGE          loop3
-
-end4:
-	CMPQ         R12, $+0
-	JLE          endif5
-	VBROADCASTSD (DX), Z0
-	VMOVUPS      (R9), Z1
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R8), Z3
-	VMULPD       Z3, Z2, Z2
-	VFNMADD231PD Z1, Z0, Z2
-	LEAQ         bitMasks<>+0(SB), R13
-	KMOVW        (R13)(R12*2), K1
-	VMOVUPD      Z2, K1, (R11)
-	SHLQ         $0x03, R12
-	ADDQ         R12, R11
-	ADDQ         R12, R10
-	ADDQ         R12, R8
-	ADDQ         R12, R9
-
-endif5:
-	ADDQ SI, CX
-	ADDQ BX, AX
-	ADDQ $+8, DX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
-
-end2:
-	VZEROUPPER
-	RET
-
-// func scaleStridedUniformF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
-// Requires: AVX, FMA3
-TEXT ·scaleStridedUniformF64AVX2(SB), NOSPLIT, $0-144
-	MOVQ dst_base+0(FP), AX
-	MOVQ x_base+40(FP), CX
-	MOVQ u_base+72(FP), DX
-	MOVQ dstStride+32(FP), BX
-	SHLQ $0x03, BX
-	MOVQ xStride+64(FP), SI
-	SHLQ $0x03, SI
-	MOVQ u_len+80(FP), DI
-	CMPQ DI, $+0
-	JLE  end2
-
-loop1:
-	MOVQ factor_base+96(FP), R8
-	MOVQ scale_base+120(FP), R9
-	MOVQ CX, R10
-	MOVQ AX, R11
-	MOVQ dstColumns+24(FP), R12
-	CMPQ R12, $+8
-	JLT  end4
-
-loop3:
-	VBROADCASTSD (DX), Y0
-	VMOVUPS      (R9), Y1
-	VMOVUPS      32(R9), Y2
-	VMOVUPS      (R10), Y3
-	VMOVUPS      32(R10), Y4
-	VMULPD       (R8), Y3, Y3
-	VMULPD       32(R8), Y4, Y4
-	VFNMADD231PD Y0, Y1, Y3
-	VFNMADD231PD Y0, Y2, Y4
-	VMOVUPS      Y3, (R11)
-	VMOVUPS      Y4, 32(R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R10
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	SUBQ         $+8, R12
-	CMPQ         R12, $+8
-	JGE          loop3
-
-end4:
-	CMPQ         R12, $+0
-	JLE          endif5
-	VBROADCASTSD (DX), Y0
-	VMOVUPS      (R9), Y1
-	VMOVUPS      32(R9), Y2
-	VMOVUPS      (R10), Y3
-	VMOVUPS      32(R10), Y4
-	VMULPD       (R8), Y3, Y3
-	VMULPD       32(R8), Y4, Y4
-	VFNMADD231PD Y0, Y1, Y3
-	VFNMADD231PD Y0, Y2, Y4
-	LEAQ         byteMasks<>+0(SB), R13
-	MOVQ         R12, R14
-	NEGQ         R14
-	VMOVUPS      64(R13)(R14*8), Y0
-	VMOVUPS      96(R13)(R14*8), Y1
-	VMASKMOVPD   Y3, Y0, (R11)
-	VMASKMOVPD   Y4, Y1, 32(R11)
-	SHLQ         $0x03, R12
-	ADDQ         R12, R11
-	ADDQ         R12, R10
-	ADDQ         R12, R8
-	ADDQ         R12, R9
-
-endif5:
-	ADDQ SI, CX
-	ADDQ BX, AX
-	ADDQ $+8, DX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
 	JGT  loop1
 
 end2:
@@ -2218,13 +1986,13 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS   (R11), Z3
-	VPCMPD    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z3
-	VMOVUPS   (R9), Z4
-	VMOVUPS   (R8), Z5
-	VMULPS    Z5, Z4, Z4
-	VBLENDMPS Z3, Z4, K1, Z1
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPS    Z4, Z3, Z3
+	VMOVUPS   (R11), Z4
+	VPCMPD    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z4
+	VBLENDMPS Z4, Z3, K1, Z1
 	VMOVUPS   Z1, (R10)
 	ADDQ      $+64, R11
 	ADDQ      $+64, R10
@@ -2238,12 +2006,12 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VMOVUPS   (R11), Z3
-	VPCMPD    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z0
 	VMOVUPS   (R9), Z3
 	VMOVUPS   (R8), Z4
 	VMULPS    Z4, Z3, Z3
+	VMOVUPS   (R11), Z4
+	VPCMPD    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z0
 	VBLENDMPS Z0, Z3, K1, Z2
 	LEAQ      bitMasks<>+0(SB), R14
 	KMOVW     (R14)(R13*2), K1
@@ -2295,18 +2063,18 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS   (R11), Y1
-	VMOVUPS   32(R11), Y2
-	VPCMPEQD  Y0, Y1, Y1
-	VPCMPEQD  Y0, Y2, Y2
-	VMOVUPS   (R12), Y3
-	VMOVUPS   32(R12), Y4
-	VMOVUPS   (R9), Y5
-	VMOVUPS   32(R9), Y6
-	VMULPS    (R8), Y5, Y5
-	VMULPS    32(R8), Y6, Y6
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPS    (R8), Y1, Y1
+	VMULPS    32(R8), Y2, Y2
+	VMOVUPS   (R11), Y3
+	VMOVUPS   32(R11), Y4
+	VPCMPEQD  Y0, Y3, Y3
+	VPCMPEQD  Y0, Y4, Y4
+	VMOVUPS   (R12), Y5
+	VMOVUPS   32(R12), Y6
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VBLENDVPS Y4, Y6, Y2, Y2
 	VMOVUPS   Y1, (R10)
 	VMOVUPS   Y2, 32(R10)
 	ADDQ      $+64, R11
@@ -2319,34 +2087,54 @@ loop3:
 	JGE       loop3
 
 end4:
-	CMPQ       R13, $+0
-	JLE        endif5
-	VMOVUPS    (R11), Y1
-	VMOVUPS    32(R11), Y2
-	VPCMPEQD   Y0, Y1, Y1
-	VPCMPEQD   Y0, Y2, Y0
-	VMOVUPS    (R12), Y2
-	VMOVUPS    32(R12), Y3
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	VMULPS     (R8), Y4, Y4
-	VMULPS     32(R8), Y5, Y5
-	VBLENDVPS  Y1, Y2, Y4, Y1
-	VBLENDVPS  Y0, Y3, Y5, Y0
-	LEAQ       byteMasks<>+0(SB), R14
-	MOVQ       R13, R15
-	NEGQ       R15
-	VMOVUPS    64(R14)(R15*4), Y2
-	VMOVUPS    96(R14)(R15*4), Y3
-	VMASKMOVPS Y1, Y2, (R10)
-	VMASKMOVPS Y0, Y3, 32(R10)
-	ADDQ       $+64, R11
-	MOVQ       R13, R11
-	SHLQ       $0x02, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, R8
-	ADDQ       R11, R12
+	CMPQ      R13, $+0
+	JLE       endif5
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPS    (R8), Y1, Y1
+	VMULPS    32(R8), Y2, Y2
+	VMOVUPS   (R11), Y3
+	VMOVUPS   32(R11), Y4
+	VPCMPEQD  Y0, Y3, Y3
+	VPCMPEQD  Y0, Y4, Y0
+	VMOVUPS   (R12), Y4
+	VMOVUPS   32(R12), Y5
+	VBLENDVPS Y3, Y4, Y1, Y1
+	VBLENDVPS Y0, Y5, Y2, Y0
+	LEAQ      (R10), R14
+	TESTQ     $0x00000008, R13
+	JZ        skip0x
+	VMOVUPS   Y1, (R14)
+	VMOVAPS   Y0, Y1
+	ADDQ      $+32, R14
+
+skip0x:
+	TESTQ        $0x00000004, R13
+	JZ           skip1x
+	VMOVUPS      X1, (R14)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R14
+
+skip1x:
+	TESTQ    $0x00000002, R13
+	JZ       skip2x
+	VMOVLPS  X1, (R14)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, R14
+
+skip2x:
+	TESTQ  $0x00000001, R13
+	JZ     skip3x
+	VMOVSS X1, (R14)
+
+skip3x:
+	ADDQ $+64, R11
+	MOVQ R13, R11
+	SHLQ $0x02, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, R8
+	ADDQ R11, R12
 
 endif5:
 	ADDQ SI, CX
@@ -2387,13 +2175,13 @@ loop1:
 	JLT          end4
 
 loop3:
-	VPMOVSXDQ (R11), Z3
-	VPCMPQ    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z3
-	VMOVUPS   (R9), Z4
-	VMOVUPS   (R8), Z5
-	VMULPD    Z5, Z4, Z4
-	VBLENDMPD Z3, Z4, K1, Z1
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPD    Z4, Z3, Z3
+	VPMOVSXDQ (R11), Z4
+	VPCMPQ    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z4
+	VBLENDMPD Z4, Z3, K1, Z1
 	VMOVUPS   Z1, (R10)
 	ADDQ      $+32, R11
 	ADDQ      $+64, R10
@@ -2407,12 +2195,12 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VPMOVSXDQ (R11), Z3
-	VPCMPQ    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z0
 	VMOVUPS   (R9), Z3
 	VMOVUPS   (R8), Z4
 	VMULPD    Z4, Z3, Z3
+	VPMOVSXDQ (R11), Z4
+	VPCMPQ    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z0
 	VBLENDMPD Z0, Z3, K1, Z2
 	LEAQ      bitMasks<>+0(SB), R14
 	KMOVW     (R14)(R13*2), K1
@@ -2464,18 +2252,18 @@ loop1:
 	JLT          end4
 
 loop3:
-	VPMOVSXDQ (R11), Y1
-	VPMOVSXDQ 16(R11), Y2
-	VPCMPEQQ  Y0, Y1, Y1
-	VPCMPEQQ  Y0, Y2, Y2
-	VMOVUPS   (R12), Y3
-	VMOVUPS   32(R12), Y4
-	VMOVUPS   (R9), Y5
-	VMOVUPS   32(R9), Y6
-	VMULPD    (R8), Y5, Y5
-	VMULPD    32(R8), Y6, Y6
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPD    (R8), Y1, Y1
+	VMULPD    32(R8), Y2, Y2
+	VPMOVSXDQ (R11), Y3
+	VPMOVSXDQ 16(R11), Y4
+	VPCMPEQQ  Y0, Y3, Y3
+	VPCMPEQQ  Y0, Y4, Y4
+	VMOVUPS   (R12), Y5
+	VMOVUPS   32(R12), Y6
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VBLENDVPS Y4, Y6, Y2, Y2
 	VMOVUPS   Y1, (R10)
 	VMOVUPS   Y2, 32(R10)
 	ADDQ      $+32, R11
@@ -2488,34 +2276,48 @@ loop3:
 	JGE       loop3
 
 end4:
-	CMPQ       R13, $+0
-	JLE        endif5
-	VPMOVSXDQ  (R11), Y1
-	VPMOVSXDQ  16(R11), Y2
-	VPCMPEQQ   Y0, Y1, Y1
-	VPCMPEQQ   Y0, Y2, Y0
-	VMOVUPS    (R12), Y2
-	VMOVUPS    32(R12), Y3
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	VMULPD     (R8), Y4, Y4
-	VMULPD     32(R8), Y5, Y5
-	VBLENDVPS  Y1, Y2, Y4, Y1
-	VBLENDVPS  Y0, Y3, Y5, Y0
-	LEAQ       byteMasks<>+0(SB), R14
-	MOVQ       R13, R15
-	NEGQ       R15
-	VMOVUPS    64(R14)(R15*8), Y2
-	VMOVUPS    96(R14)(R15*8), Y3
-	VMASKMOVPD Y1, Y2, (R10)
-	VMASKMOVPD Y0, Y3, 32(R10)
-	ADDQ       $+32, R11
-	MOVQ       R13, R11
-	SHLQ       $0x03, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, R8
-	ADDQ       R11, R12
+	CMPQ      R13, $+0
+	JLE       endif5
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPD    (R8), Y1, Y1
+	VMULPD    32(R8), Y2, Y2
+	VPMOVSXDQ (R11), Y3
+	VPMOVSXDQ 16(R11), Y4
+	VPCMPEQQ  Y0, Y3, Y3
+	VPCMPEQQ  Y0, Y4, Y0
+	VMOVUPS   (R12), Y4
+	VMOVUPS   32(R12), Y5
+	VBLENDVPS Y3, Y4, Y1, Y1
+	VBLENDVPS Y0, Y5, Y2, Y0
+	LEAQ      (R10), R14
+	TESTQ     $0x00000004, R13
+	JZ        skip0x
+	VMOVUPS   Y1, (R14)
+	VMOVAPS   Y0, Y1
+	ADDQ      $+32, R14
+
+skip0x:
+	TESTQ        $0x00000002, R13
+	JZ           skip1x
+	VMOVUPS      X1, (R14)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R14
+
+skip1x:
+	TESTQ    $0x00000001, R13
+	JZ       skip2x
+	VMOVLPS  X1, (R14)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	ADDQ $+32, R11
+	MOVQ R13, R11
+	SHLQ $0x03, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, R8
+	ADDQ R11, R12
 
 endif5:
 	ADDQ SI, CX
@@ -2556,13 +2358,13 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS   (R11), Z3
-	VPCMPD    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z3
-	VMOVUPS   (R9), Z4
-	VMOVUPS   (R8), Z5
-	VMULPS    Z5, Z4, Z4
-	VBLENDMPS Z3, Z4, K1, Z1
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPS    Z4, Z3, Z3
+	VMOVUPS   (R11), Z4
+	VPCMPD    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z4
+	VBLENDMPS Z4, Z3, K1, Z1
 	VMOVNTPS  Z1, (R10)
 	ADDQ      $+64, R11
 	ADDQ      $+64, R10
@@ -2576,12 +2378,12 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VMOVUPS   (R11), Z3
-	VPCMPD    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z0
 	VMOVUPS   (R9), Z3
 	VMOVUPS   (R8), Z4
 	VMULPS    Z4, Z3, Z3
+	VMOVUPS   (R11), Z4
+	VPCMPD    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z0
 	VBLENDMPS Z0, Z3, K1, Z2
 	LEAQ      bitMasks<>+0(SB), R14
 	KMOVW     (R14)(R13*2), K1
@@ -2639,18 +2441,18 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS   (R11), Y1
-	VMOVUPS   32(R11), Y2
-	VPCMPEQD  Y0, Y1, Y1
-	VPCMPEQD  Y0, Y2, Y2
-	VMOVUPS   (R12), Y3
-	VMOVUPS   32(R12), Y4
-	VMOVUPS   (R9), Y5
-	VMOVUPS   32(R9), Y6
-	VMULPS    (R8), Y5, Y5
-	VMULPS    32(R8), Y6, Y6
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPS    (R8), Y1, Y1
+	VMULPS    32(R8), Y2, Y2
+	VMOVUPS   (R11), Y3
+	VMOVUPS   32(R11), Y4
+	VPCMPEQD  Y0, Y3, Y3
+	VPCMPEQD  Y0, Y4, Y4
+	VMOVUPS   (R12), Y5
+	VMOVUPS   32(R12), Y6
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VBLENDVPS Y4, Y6, Y2, Y2
 	VMOVNTPS  Y1, (R10)
 	VMOVNTPS  Y2, 32(R10)
 	ADDQ      $+64, R11
@@ -2663,34 +2465,54 @@ loop3:
 	JGE       loop3
 
 end4:
-	CMPQ       R13, $+0
-	JLE        endif5
-	VMOVUPS    (R11), Y1
-	VMOVUPS    32(R11), Y2
-	VPCMPEQD   Y0, Y1, Y1
-	VPCMPEQD   Y0, Y2, Y0
-	VMOVUPS    (R12), Y2
-	VMOVUPS    32(R12), Y3
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	VMULPS     (R8), Y4, Y4
-	VMULPS     32(R8), Y5, Y5
-	VBLENDVPS  Y1, Y2, Y4, Y1
-	VBLENDVPS  Y0, Y3, Y5, Y0
-	LEAQ       byteMasks<>+0(SB), R14
-	MOVQ       R13, R15
-	NEGQ       R15
-	VMOVUPS    64(R14)(R15*4), Y2
-	VMOVUPS    96(R14)(R15*4), Y3
-	VMASKMOVPS Y1, Y2, (R10)
-	VMASKMOVPS Y0, Y3, 32(R10)
-	ADDQ       $+64, R11
-	MOVQ       R13, R11
-	SHLQ       $0x02, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, R8
-	ADDQ       R11, R12
+	CMPQ      R13, $+0
+	JLE       endif5
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPS    (R8), Y1, Y1
+	VMULPS    32(R8), Y2, Y2
+	VMOVUPS   (R11), Y3
+	VMOVUPS   32(R11), Y4
+	VPCMPEQD  Y0, Y3, Y3
+	VPCMPEQD  Y0, Y4, Y0
+	VMOVUPS   (R12), Y4
+	VMOVUPS   32(R12), Y5
+	VBLENDVPS Y3, Y4, Y1, Y1
+	VBLENDVPS Y0, Y5, Y2, Y0
+	LEAQ      (R10), R14
+	TESTQ     $0x00000008, R13
+	JZ        skip0x
+	VMOVUPS   Y1, (R14)
+	VMOVAPS   Y0, Y1
+	ADDQ      $+32, R14
+
+skip0x:
+	TESTQ        $0x00000004, R13
+	JZ           skip1x
+	VMOVUPS      X1, (R14)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R14
+
+skip1x:
+	TESTQ    $0x00000002, R13
+	JZ       skip2x
+	VMOVLPS  X1, (R14)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, R14
+
+skip2x:
+	TESTQ  $0x00000001, R13
+	JZ     skip3x
+	VMOVSS X1, (R14)
+
+skip3x:
+	ADDQ $+64, R11
+	MOVQ R13, R11
+	SHLQ $0x02, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, R8
+	ADDQ R11, R12
 
 endif5:
 	ADDQ SI, CX
@@ -2737,13 +2559,13 @@ loop1:
 	JLT          end4
 
 loop3:
-	VPMOVSXDQ (R11), Z3
-	VPCMPQ    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z3
-	VMOVUPS   (R9), Z4
-	VMOVUPS   (R8), Z5
-	VMULPD    Z5, Z4, Z4
-	VBLENDMPD Z3, Z4, K1, Z1
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPD    Z4, Z3, Z3
+	VPMOVSXDQ (R11), Z4
+	VPCMPQ    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z4
+	VBLENDMPD Z4, Z3, K1, Z1
 	VMOVNTPS  Z1, (R10)
 	ADDQ      $+32, R11
 	ADDQ      $+64, R10
@@ -2757,12 +2579,12 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VPMOVSXDQ (R11), Z3
-	VPCMPQ    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z0
 	VMOVUPS   (R9), Z3
 	VMOVUPS   (R8), Z4
 	VMULPD    Z4, Z3, Z3
+	VPMOVSXDQ (R11), Z4
+	VPCMPQ    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z0
 	VBLENDMPD Z0, Z3, K1, Z2
 	LEAQ      bitMasks<>+0(SB), R14
 	KMOVW     (R14)(R13*2), K1
@@ -2820,18 +2642,18 @@ loop1:
 	JLT          end4
 
 loop3:
-	VPMOVSXDQ (R11), Y1
-	VPMOVSXDQ 16(R11), Y2
-	VPCMPEQQ  Y0, Y1, Y1
-	VPCMPEQQ  Y0, Y2, Y2
-	VMOVUPS   (R12), Y3
-	VMOVUPS   32(R12), Y4
-	VMOVUPS   (R9), Y5
-	VMOVUPS   32(R9), Y6
-	VMULPD    (R8), Y5, Y5
-	VMULPD    32(R8), Y6, Y6
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPD    (R8), Y1, Y1
+	VMULPD    32(R8), Y2, Y2
+	VPMOVSXDQ (R11), Y3
+	VPMOVSXDQ 16(R11), Y4
+	VPCMPEQQ  Y0, Y3, Y3
+	VPCMPEQQ  Y0, Y4, Y4
+	VMOVUPS   (R12), Y5
+	VMOVUPS   32(R12), Y6
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VBLENDVPS Y4, Y6, Y2, Y2
 	VMOVNTPS  Y1, (R10)
 	VMOVNTPS  Y2, 32(R10)
 	ADDQ      $+32, R11
@@ -2844,34 +2666,48 @@ loop3:
 	JGE       loop3
 
 end4:
-	CMPQ       R13, $+0
-	JLE        endif5
-	VPMOVSXDQ  (R11), Y1
-	VPMOVSXDQ  16(R11), Y2
-	VPCMPEQQ   Y0, Y1, Y1
-	VPCMPEQQ   Y0, Y2, Y0
-	VMOVUPS    (R12), Y2
-	VMOVUPS    32(R12), Y3
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	VMULPD     (R8), Y4, Y4
-	VMULPD     32(R8), Y5, Y5
-	VBLENDVPS  Y1, Y2, Y4, Y1
-	VBLENDVPS  Y0, Y3, Y5, Y0
-	LEAQ       byteMasks<>+0(SB), R14
-	MOVQ       R13, R15
-	NEGQ       R15
-	VMOVUPS    64(R14)(R15*8), Y2
-	VMOVUPS    96(R14)(R15*8), Y3
-	VMASKMOVPD Y1, Y2, (R10)
-	VMASKMOVPD Y0, Y3, 32(R10)
-	ADDQ       $+32, R11
-	MOVQ       R13, R11
-	SHLQ       $0x03, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, R8
-	ADDQ       R11, R12
+	CMPQ      R13, $+0
+	JLE       endif5
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPD    (R8), Y1, Y1
+	VMULPD    32(R8), Y2, Y2
+	VPMOVSXDQ (R11), Y3
+	VPMOVSXDQ 16(R11), Y4
+	VPCMPEQQ  Y0, Y3, Y3
+	VPCMPEQQ  Y0, Y4, Y0
+	VMOVUPS   (R12), Y4
+	VMOVUPS   32(R12), Y5
+	VBLENDVPS Y3, Y4, Y1, Y1
+	VBLENDVPS Y0, Y5, Y2, Y0
+	LEAQ      (R10), R14
+	TESTQ     $0x00000004, R13
+	JZ        skip0x
+	VMOVUPS   Y1, (R14)
+	VMOVAPS   Y0, Y1
+	ADDQ      $+32, R14
+
+skip0x:
+	TESTQ        $0x00000002, R13
+	JZ           skip1x
+	VMOVUPS      X1, (R14)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R14
+
+skip1x:
+	TESTQ    $0x00000001, R13
+	JZ       skip2x
+	VMOVLPS  X1, (R14)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	ADDQ $+32, R11
+	MOVQ R13, R11
+	SHLQ $0x03, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, R8
+	ADDQ R11, R12
 
 endif5:
 	ADDQ SI, CX
@@ -2888,6 +2724,1248 @@ end2:
 	SFENCE
 
 endif6:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32)
+// Requires: AVX, AVX512F
+TEXT ·gradientStridedUniformF32AVX512(SB), NOSPLIT, $8-208
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   u_base+160(FP), DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VPBROADCASTD DX, Z0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VMOVUPS      (R12), Z4
+	VPCMPD       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z4
+	VBLENDMPS    Z4, Z3, K1, Z1
+	VMOVUPS      Z1, (R11)
+	ADDQ         $+64, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+16, R15
+	CMPQ         R15, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VMOVUPS      (R12), Z4
+	VPCMPD       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z0
+	VBLENDMPS    Z0, Z3, K1, Z2
+	LEAQ         bitMasks<>+0(SB), BP
+	KMOVW        (BP)(R15*2), K1
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         $+64, R12
+	MOVQ         R15, R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R9
+	ADDQ         R12, R13
+	ADDQ         R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+4, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gradientStridedUniformF32AVX2(SB), NOSPLIT, $8-208
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ u_base+160(FP), DI
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VMOVD        DX, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPS       (R9), Y1, Y1
+	VMULPS       32(R9), Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PS Y3, Y4, Y1
+	VFNMADD231PS Y3, Y5, Y2
+	VMOVUPS      (R12), Y3
+	VMOVUPS      32(R12), Y4
+	VPCMPEQD     Y0, Y3, Y3
+	VPCMPEQD     Y0, Y4, Y4
+	VMOVUPS      (R13), Y5
+	VMOVUPS      32(R13), Y6
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VMOVUPS      Y1, (R11)
+	VMOVUPS      Y2, 32(R11)
+	ADDQ         $+64, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+16, R15
+	CMPQ         R15, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPS       (R9), Y1, Y1
+	VMULPS       32(R9), Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PS Y3, Y4, Y1
+	VFNMADD231PS Y3, Y5, Y2
+	VMOVUPS      (R12), Y3
+	VMOVUPS      32(R12), Y4
+	VPCMPEQD     Y0, Y3, Y3
+	VPCMPEQD     Y0, Y4, Y0
+	VMOVUPS      (R13), Y4
+	VMOVUPS      32(R13), Y5
+	VBLENDVPS    Y3, Y4, Y1, Y1
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	LEAQ         (R11), BP
+	TESTQ        $0x00000008, R15
+	JZ           skip0x
+	VMOVUPS      Y1, (BP)
+	VMOVAPS      Y0, Y1
+	ADDQ         $+32, BP
+
+skip0x:
+	TESTQ        $0x00000004, R15
+	JZ           skip1x
+	VMOVUPS      X1, (BP)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, BP
+
+skip1x:
+	TESTQ    $0x00000002, R15
+	JZ       skip2x
+	VMOVLPS  X1, (BP)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, BP
+
+skip2x:
+	TESTQ  $0x00000001, R15
+	JZ     skip3x
+	VMOVSS X1, (BP)
+
+skip3x:
+	ADDQ $+64, R12
+	MOVQ R15, R12
+	SHLQ $0x02, R12
+	ADDQ R12, R11
+	ADDQ R12, R10
+	ADDQ R12, R9
+	ADDQ R12, R13
+	ADDQ R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+4, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64)
+// Requires: AVX, AVX512F
+TEXT ·gradientStridedUniformF64AVX512(SB), NOSPLIT, $8-208
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   u_base+160(FP), DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VPBROADCASTQ DX, Z0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPD       Z4, Z3, Z3
+	VBROADCASTSD (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PD Z5, Z4, Z3
+	VPMOVSXDQ    (R12), Z4
+	VPCMPQ       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z4
+	VBLENDMPD    Z4, Z3, K1, Z1
+	VMOVUPS      Z1, (R11)
+	ADDQ         $+32, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+8, R15
+	CMPQ         R15, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPD       Z4, Z3, Z3
+	VBROADCASTSD (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PD Z5, Z4, Z3
+	VPMOVSXDQ    (R12), Z4
+	VPCMPQ       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z0
+	VBLENDMPD    Z0, Z3, K1, Z2
+	LEAQ         bitMasks<>+0(SB), BP
+	KMOVW        (BP)(R15*2), K1
+	VMOVUPD      Z2, K1, (R11)
+	ADDQ         $+32, R12
+	MOVQ         R15, R12
+	SHLQ         $0x03, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R9
+	ADDQ         R12, R13
+	ADDQ         R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+8, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gradientStridedUniformF64AVX2(SB), NOSPLIT, $8-208
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ u_base+160(FP), DI
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VMOVQ        DX, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPD       (R9), Y1, Y1
+	VMULPD       32(R9), Y2, Y2
+	VBROADCASTSD (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PD Y3, Y4, Y1
+	VFNMADD231PD Y3, Y5, Y2
+	VPMOVSXDQ    (R12), Y3
+	VPMOVSXDQ    16(R12), Y4
+	VPCMPEQQ     Y0, Y3, Y3
+	VPCMPEQQ     Y0, Y4, Y4
+	VMOVUPS      (R13), Y5
+	VMOVUPS      32(R13), Y6
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VMOVUPS      Y1, (R11)
+	VMOVUPS      Y2, 32(R11)
+	ADDQ         $+32, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+8, R15
+	CMPQ         R15, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPD       (R9), Y1, Y1
+	VMULPD       32(R9), Y2, Y2
+	VBROADCASTSD (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PD Y3, Y4, Y1
+	VFNMADD231PD Y3, Y5, Y2
+	VPMOVSXDQ    (R12), Y3
+	VPMOVSXDQ    16(R12), Y4
+	VPCMPEQQ     Y0, Y3, Y3
+	VPCMPEQQ     Y0, Y4, Y0
+	VMOVUPS      (R13), Y4
+	VMOVUPS      32(R13), Y5
+	VBLENDVPS    Y3, Y4, Y1, Y1
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	LEAQ         (R11), BP
+	TESTQ        $0x00000004, R15
+	JZ           skip0x
+	VMOVUPS      Y1, (BP)
+	VMOVAPS      Y0, Y1
+	ADDQ         $+32, BP
+
+skip0x:
+	TESTQ        $0x00000002, R15
+	JZ           skip1x
+	VMOVUPS      X1, (BP)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, BP
+
+skip1x:
+	TESTQ    $0x00000001, R15
+	JZ       skip2x
+	VMOVLPS  X1, (BP)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	ADDQ $+32, R12
+	MOVQ R15, R12
+	SHLQ $0x03, R12
+	ADDQ R12, R11
+	ADDQ R12, R10
+	ADDQ R12, R9
+	ADDQ R12, R13
+	ADDQ R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+8, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformStreamF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32, wait int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gradientStridedUniformStreamF32AVX512(SB), NOSPLIT, $8-216
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   u_base+160(FP), DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VPBROADCASTD DX, Z0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VMOVUPS      (R12), Z4
+	VPCMPD       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z4
+	VBLENDMPS    Z4, Z3, K1, Z1
+	VMOVNTPS     Z1, (R11)
+	ADDQ         $+64, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+16, R15
+	CMPQ         R15, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VMOVUPS      (R12), Z4
+	VPCMPD       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z0
+	VBLENDMPS    Z0, Z3, K1, Z2
+	LEAQ         bitMasks<>+0(SB), BP
+	KMOVW        (BP)(R15*2), K1
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         $+64, R12
+	MOVQ         R15, R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R9
+	ADDQ         R12, R13
+	ADDQ         R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+4, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	MOVQ wait+208(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
+	SFENCE
+
+endif6:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformStreamF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32, wait int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·gradientStridedUniformStreamF32AVX2(SB), NOSPLIT, $8-216
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ u_base+160(FP), DI
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VMOVD        DX, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPS       (R9), Y1, Y1
+	VMULPS       32(R9), Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PS Y3, Y4, Y1
+	VFNMADD231PS Y3, Y5, Y2
+	VMOVUPS      (R12), Y3
+	VMOVUPS      32(R12), Y4
+	VPCMPEQD     Y0, Y3, Y3
+	VPCMPEQD     Y0, Y4, Y4
+	VMOVUPS      (R13), Y5
+	VMOVUPS      32(R13), Y6
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VMOVNTPS     Y1, (R11)
+	VMOVNTPS     Y2, 32(R11)
+	ADDQ         $+64, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+16, R15
+	CMPQ         R15, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPS       (R9), Y1, Y1
+	VMULPS       32(R9), Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PS Y3, Y4, Y1
+	VFNMADD231PS Y3, Y5, Y2
+	VMOVUPS      (R12), Y3
+	VMOVUPS      32(R12), Y4
+	VPCMPEQD     Y0, Y3, Y3
+	VPCMPEQD     Y0, Y4, Y0
+	VMOVUPS      (R13), Y4
+	VMOVUPS      32(R13), Y5
+	VBLENDVPS    Y3, Y4, Y1, Y1
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	LEAQ         (R11), BP
+	TESTQ        $0x00000008, R15
+	JZ           skip0x
+	VMOVUPS      Y1, (BP)
+	VMOVAPS      Y0, Y1
+	ADDQ         $+32, BP
+
+skip0x:
+	TESTQ        $0x00000004, R15
+	JZ           skip1x
+	VMOVUPS      X1, (BP)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, BP
+
+skip1x:
+	TESTQ    $0x00000002, R15
+	JZ       skip2x
+	VMOVLPS  X1, (BP)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, BP
+
+skip2x:
+	TESTQ  $0x00000001, R15
+	JZ     skip3x
+	VMOVSS X1, (BP)
+
+skip3x:
+	ADDQ $+64, R12
+	MOVQ R15, R12
+	SHLQ $0x02, R12
+	ADDQ R12, R11
+	ADDQ R12, R10
+	ADDQ R12, R9
+	ADDQ R12, R13
+	ADDQ R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+4, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	MOVQ wait+208(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
+	SFENCE
+
+endif6:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformStreamF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64, wait int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gradientStridedUniformStreamF64AVX512(SB), NOSPLIT, $8-216
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   u_base+160(FP), DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VPBROADCASTQ DX, Z0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPD       Z4, Z3, Z3
+	VBROADCASTSD (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PD Z5, Z4, Z3
+	VPMOVSXDQ    (R12), Z4
+	VPCMPQ       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z4
+	VBLENDMPD    Z4, Z3, K1, Z1
+	VMOVNTPS     Z1, (R11)
+	ADDQ         $+32, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+8, R15
+	CMPQ         R15, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPD       Z4, Z3, Z3
+	VBROADCASTSD (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PD Z5, Z4, Z3
+	VPMOVSXDQ    (R12), Z4
+	VPCMPQ       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z0
+	VBLENDMPD    Z0, Z3, K1, Z2
+	LEAQ         bitMasks<>+0(SB), BP
+	KMOVW        (BP)(R15*2), K1
+	VMOVUPD      Z2, K1, (R11)
+	ADDQ         $+32, R12
+	MOVQ         R15, R12
+	SHLQ         $0x03, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R9
+	ADDQ         R12, R13
+	ADDQ         R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+8, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	MOVQ wait+208(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
+	SFENCE
+
+endif6:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformStreamF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64, wait int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·gradientStridedUniformStreamF64AVX2(SB), NOSPLIT, $8-216
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ u_base+160(FP), DI
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VMOVQ        DX, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPD       (R9), Y1, Y1
+	VMULPD       32(R9), Y2, Y2
+	VBROADCASTSD (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PD Y3, Y4, Y1
+	VFNMADD231PD Y3, Y5, Y2
+	VPMOVSXDQ    (R12), Y3
+	VPMOVSXDQ    16(R12), Y4
+	VPCMPEQQ     Y0, Y3, Y3
+	VPCMPEQQ     Y0, Y4, Y4
+	VMOVUPS      (R13), Y5
+	VMOVUPS      32(R13), Y6
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VMOVNTPS     Y1, (R11)
+	VMOVNTPS     Y2, 32(R11)
+	ADDQ         $+32, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+8, R15
+	CMPQ         R15, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPD       (R9), Y1, Y1
+	VMULPD       32(R9), Y2, Y2
+	VBROADCASTSD (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PD Y3, Y4, Y1
+	VFNMADD231PD Y3, Y5, Y2
+	VPMOVSXDQ    (R12), Y3
+	VPMOVSXDQ    16(R12), Y4
+	VPCMPEQQ     Y0, Y3, Y3
+	VPCMPEQQ     Y0, Y4, Y0
+	VMOVUPS      (R13), Y4
+	VMOVUPS      32(R13), Y5
+	VBLENDVPS    Y3, Y4, Y1, Y1
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	LEAQ         (R11), BP
+	TESTQ        $0x00000004, R15
+	JZ           skip0x
+	VMOVUPS      Y1, (BP)
+	VMOVAPS      Y0, Y1
+	ADDQ         $+32, BP
+
+skip0x:
+	TESTQ        $0x00000002, R15
+	JZ           skip1x
+	VMOVUPS      X1, (BP)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, BP
+
+skip1x:
+	TESTQ    $0x00000001, R15
+	JZ       skip2x
+	VMOVLPS  X1, (BP)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	ADDQ $+32, R12
+	MOVQ R15, R12
+	SHLQ $0x03, R12
+	ADDQ R12, R11
+	ADDQ R12, R10
+	ADDQ R12, R9
+	ADDQ R12, R13
+	ADDQ R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+8, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	MOVQ wait+208(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
+	SFENCE
+
+endif6:
+	VZEROUPPER
+	RET
+
+// func gradientStridedSoftF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, uStride int, count int, factor []float32, scale []float32)
+// Requires: AVX, AVX512F
+TEXT ·gradientStridedSoftF32AVX512(SB), NOSPLIT, $0-160
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   u_base+72(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   uStride+96(FP), DI
+	SHLQ   $0x02, DI
+	MOVQ   count+104(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ factor_base+112(FP), R9
+	MOVQ scale_base+136(FP), R10
+	MOVQ CX, R11
+	MOVQ DX, R12
+	MOVQ AX, R13
+	MOVQ dstColumns+24(FP), R14
+	CMPQ R14, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS      (R12), Z0
+	VMOVUPS      (R10), Z1
+	VMOVUPS      (R11), Z2
+	VMOVUPS      (R9), Z3
+	VMULPS       Z3, Z2, Z2
+	VFNMADD231PS Z1, Z0, Z2
+	VMOVUPS      Z2, (R13)
+	ADDQ         $+64, R13
+	ADDQ         $+64, R11
+	ADDQ         $+64, R12
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+16, R14
+	CMPQ         R14, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R14, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R15
+	KMOVW        (R15)(R14*2), K1
+	VMOVUPS.Z    (R12), K1, Z0
+	VMOVUPS      (R10), Z1
+	VMOVUPS      (R11), Z2
+	VMOVUPS      (R9), Z3
+	VMULPS       Z3, Z2, Z2
+	VFNMADD231PS Z1, Z0, Z2
+	VMOVUPS      Z2, K1, (R13)
+	SHLQ         $0x02, R14
+	ADDQ         R14, R13
+	ADDQ         R14, R11
+	ADDQ         R14, R12
+	ADDQ         R14, R9
+	ADDQ         R14, R10
+
+endif5:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	ADDQ BX, AX
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedSoftF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, uStride int, count int, factor []float32, scale []float32)
+// Requires: AVX, FMA3
+TEXT ·gradientStridedSoftF32AVX2(SB), NOSPLIT, $8-160
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ u_base+72(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ uStride+96(FP), DI
+	SHLQ $0x02, DI
+	MOVQ count+104(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ factor_base+112(FP), R9
+	MOVQ scale_base+136(FP), R10
+	MOVQ CX, R11
+	MOVQ DX, R12
+	MOVQ AX, R13
+	MOVQ dstColumns+24(FP), R14
+	CMPQ R14, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS      (R12), Y0
+	VMOVUPS      32(R12), Y1
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	VMULPS       (R9), Y4, Y4
+	VMULPS       32(R9), Y5, Y5
+	VFNMADD231PS Y2, Y0, Y4
+	VFNMADD231PS Y3, Y1, Y5
+	VMOVUPS      Y4, (R13)
+	VMOVUPS      Y5, 32(R13)
+	ADDQ         $+64, R13
+	ADDQ         $+64, R11
+	ADDQ         $+64, R12
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+16, R14
+	CMPQ         R14, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R14, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R15
+	MOVQ         R14, BP
+	NEGQ         BP
+	VMOVUPS      64(R15)(BP*4), Y0
+	VMOVUPS      96(R15)(BP*4), Y1
+	VMASKMOVPS   (R12), Y0, Y0
+	VMASKMOVPS   32(R12), Y1, Y1
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	VMULPS       (R9), Y4, Y4
+	VMULPS       32(R9), Y5, Y5
+	VFNMADD231PS Y2, Y0, Y4
+	VFNMADD231PS Y3, Y1, Y5
+	LEAQ         (R13), R15
+	VMOVAPS      Y4, Y0
+	TESTQ        $0x00000008, R14
+	JZ           skip0x
+	VMOVUPS      Y0, (R15)
+	VMOVAPS      Y5, Y0
+	ADDQ         $+32, R15
+
+skip0x:
+	TESTQ        $0x00000004, R14
+	JZ           skip1x
+	VMOVUPS      X0, (R15)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R15
+
+skip1x:
+	TESTQ    $0x00000002, R14
+	JZ       skip2x
+	VMOVLPS  X0, (R15)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, R15
+
+skip2x:
+	TESTQ  $0x00000001, R14
+	JZ     skip3x
+	VMOVSS X0, (R15)
+
+skip3x:
+	SHLQ $0x02, R14
+	ADDQ R14, R13
+	ADDQ R14, R11
+	ADDQ R14, R12
+	ADDQ R14, R9
+	ADDQ R14, R10
+
+endif5:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	ADDQ BX, AX
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedSoftF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, uStride int, count int, factor []float64, scale []float64)
+// Requires: AVX, AVX512F
+TEXT ·gradientStridedSoftF64AVX512(SB), NOSPLIT, $0-160
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   u_base+72(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   uStride+96(FP), DI
+	SHLQ   $0x03, DI
+	MOVQ   count+104(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ factor_base+112(FP), R9
+	MOVQ scale_base+136(FP), R10
+	MOVQ CX, R11
+	MOVQ DX, R12
+	MOVQ AX, R13
+	MOVQ dstColumns+24(FP), R14
+	CMPQ R14, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS      (R12), Z0
+	VMOVUPS      (R10), Z1
+	VMOVUPS      (R11), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z3, Z2, Z2
+	VFNMADD231PD Z1, Z0, Z2
+	VMOVUPS      Z2, (R13)
+	ADDQ         $+64, R13
+	ADDQ         $+64, R11
+	ADDQ         $+64, R12
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+8, R14
+	CMPQ         R14, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R14, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R15
+	KMOVW        (R15)(R14*2), K1
+	VMOVUPD.Z    (R12), K1, Z0
+	VMOVUPS      (R10), Z1
+	VMOVUPS      (R11), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z3, Z2, Z2
+	VFNMADD231PD Z1, Z0, Z2
+	VMOVUPD      Z2, K1, (R13)
+	SHLQ         $0x03, R14
+	ADDQ         R14, R13
+	ADDQ         R14, R11
+	ADDQ         R14, R12
+	ADDQ         R14, R9
+	ADDQ         R14, R10
+
+endif5:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	ADDQ BX, AX
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedSoftF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, uStride int, count int, factor []float64, scale []float64)
+// Requires: AVX, FMA3
+TEXT ·gradientStridedSoftF64AVX2(SB), NOSPLIT, $8-160
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ u_base+72(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ uStride+96(FP), DI
+	SHLQ $0x03, DI
+	MOVQ count+104(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ factor_base+112(FP), R9
+	MOVQ scale_base+136(FP), R10
+	MOVQ CX, R11
+	MOVQ DX, R12
+	MOVQ AX, R13
+	MOVQ dstColumns+24(FP), R14
+	CMPQ R14, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS      (R12), Y0
+	VMOVUPS      32(R12), Y1
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	VMULPD       (R9), Y4, Y4
+	VMULPD       32(R9), Y5, Y5
+	VFNMADD231PD Y2, Y0, Y4
+	VFNMADD231PD Y3, Y1, Y5
+	VMOVUPS      Y4, (R13)
+	VMOVUPS      Y5, 32(R13)
+	ADDQ         $+64, R13
+	ADDQ         $+64, R11
+	ADDQ         $+64, R12
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+8, R14
+	CMPQ         R14, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R14, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R15
+	MOVQ         R14, BP
+	NEGQ         BP
+	VMOVUPS      64(R15)(BP*8), Y0
+	VMOVUPS      96(R15)(BP*8), Y1
+	VMASKMOVPD   (R12), Y0, Y0
+	VMASKMOVPD   32(R12), Y1, Y1
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	VMULPD       (R9), Y4, Y4
+	VMULPD       32(R9), Y5, Y5
+	VFNMADD231PD Y2, Y0, Y4
+	VFNMADD231PD Y3, Y1, Y5
+	LEAQ         (R13), R15
+	VMOVAPS      Y4, Y0
+	TESTQ        $0x00000004, R14
+	JZ           skip0x
+	VMOVUPS      Y0, (R15)
+	VMOVAPS      Y5, Y0
+	ADDQ         $+32, R15
+
+skip0x:
+	TESTQ        $0x00000002, R14
+	JZ           skip1x
+	VMOVUPS      X0, (R15)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R15
+
+skip1x:
+	TESTQ    $0x00000001, R14
+	JZ       skip2x
+	VMOVLPS  X0, (R15)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, R14
+	ADDQ R14, R13
+	ADDQ R14, R11
+	ADDQ R14, R12
+	ADDQ R14, R9
+	ADDQ R14, R10
+
+endif5:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	ADDQ BX, AX
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -3040,19 +4118,39 @@ loop6:
 	VBROADCASTSS (DI), Y4
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y4, Y3, Y3
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         SI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y4
-	VMOVUPS      96(R11)(R12*4), Y5
-	VMASKMOVPS   Y2, Y4, (R9)
-	VMASKMOVPS   Y3, Y5, 32(R9)
-	ADDQ         BX, R8
-	ADDQ         DX, R9
-	ADDQ         $+4, DI
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
+	LEAQ         (R9), R11
+	TESTQ        $0x00000008, SI
+	JZ           skip0x
+	VMOVUPS      Y2, (R11)
+	VMOVAPS      Y3, Y2
+	ADDQ         $+32, R11
+
+skip0x:
+	TESTQ        $0x00000004, SI
+	JZ           skip1x
+	VMOVUPS      X2, (R11)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000002, SI
+	JZ       skip2x
+	VMOVLPS  X2, (R11)
+	VMOVHLPS X2, X2, X2
+	ADDQ     $+8, R11
+
+skip2x:
+	TESTQ  $0x00000001, SI
+	JZ     skip3x
+	VMOVSS X2, (R11)
+
+skip3x:
+	ADDQ BX, R8
+	ADDQ DX, R9
+	ADDQ $+4, DI
+	SUBQ $+1, R10
+	CMPQ R10, $+0
+	JGT  loop6
 
 end7:
 	MOVQ SI, DX
@@ -3213,19 +4311,33 @@ loop6:
 	VBROADCASTSD (DI), Y4
 	VMULPD       Y4, Y2, Y2
 	VMULPD       Y4, Y3, Y3
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         SI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y4
-	VMOVUPS      96(R11)(R12*8), Y5
-	VMASKMOVPD   Y2, Y4, (R9)
-	VMASKMOVPD   Y3, Y5, 32(R9)
-	ADDQ         BX, R8
-	ADDQ         DX, R9
-	ADDQ         $+8, DI
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
+	LEAQ         (R9), R11
+	TESTQ        $0x00000004, SI
+	JZ           skip0x
+	VMOVUPS      Y2, (R11)
+	VMOVAPS      Y3, Y2
+	ADDQ         $+32, R11
+
+skip0x:
+	TESTQ        $0x00000002, SI
+	JZ           skip1x
+	VMOVUPS      X2, (R11)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000001, SI
+	JZ       skip2x
+	VMOVLPS  X2, (R11)
+	VMOVHLPS X2, X2, X2
+
+skip2x:
+	ADDQ BX, R8
+	ADDQ DX, R9
+	ADDQ $+8, DI
+	SUBQ $+1, R10
+	CMPQ R10, $+0
+	JGT  loop6
 
 end7:
 	MOVQ SI, DX
@@ -3237,9 +4349,239 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF32AVX512(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int)
+// func splitLogSumsF32AVX512(hi []float32, lo []float32, m []float32, ln []float64)
 // Requires: AVX, AVX512F
-TEXT ·addLogSoftmaxF32AVX512(SB), NOSPLIT, $0-176
+TEXT ·splitLogSumsF32AVX512(SB), NOSPLIT, $0-96
+	VPXORD Z0, Z0, Z0
+	MOVQ   hi_base+0(FP), AX
+	MOVQ   lo_base+24(FP), CX
+	MOVQ   m_base+48(FP), DX
+	MOVQ   ln_base+72(FP), BX
+	MOVQ   hi_len+8(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	VMOVUPS       (DX), Z0
+	VCVTPS2PD     Y0, Z2
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VMOVUPS       (BX), Z3
+	VADDPD        Z3, Z2, Z3
+	VSUBPD        Z2, Z3, Z4
+	VSUBPD        Z4, Z3, Z5
+	VSUBPD        Z5, Z2, Z2
+	VMOVUPS       (BX), Z5
+	VSUBPD        Z5, Z4, Z4
+	VSUBPD        Z4, Z2, Z2
+	VMOVUPS       64(BX), Z4
+	VADDPD        Z4, Z0, Z4
+	VSUBPD        Z0, Z4, Z5
+	VSUBPD        Z5, Z4, Z6
+	VSUBPD        Z6, Z0, Z0
+	VMOVUPS       64(BX), Z6
+	VSUBPD        Z6, Z5, Z5
+	VSUBPD        Z5, Z0, Z0
+	VCVTPD2PS     Z3, Y1
+	VCVTPD2PS     Z4, Y5
+	VINSERTF64X4  $0x01, Y5, Z1, Z5
+	VMOVUPS       Z5, (AX)
+	VCVTPS2PD     Y5, Z6
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VCVTPS2PD     Y1, Z5
+	VSUBPD        Z6, Z3, Z3
+	VADDPD        Z2, Z3, Z2
+	VSUBPD        Z5, Z4, Z3
+	VADDPD        Z0, Z3, Z0
+	VCVTPD2PS     Z2, Y1
+	VCVTPD2PS     Z0, Y0
+	VINSERTF64X4  $0x01, Y0, Z1, Z0
+	VMOVUPS       Z0, (CX)
+	ADDQ          $+64, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+128, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+0
+	JGT           loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func splitLogSumsF32AVX2(hi []float32, lo []float32, m []float32, ln []float64)
+// Requires: AVX
+TEXT ·splitLogSumsF32AVX2(SB), NOSPLIT, $0-96
+	MOVQ hi_base+0(FP), AX
+	MOVQ lo_base+24(FP), CX
+	MOVQ m_base+48(FP), DX
+	MOVQ ln_base+72(FP), BX
+	MOVQ hi_len+8(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y1
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y3
+	VADDPD       (BX), Y0, Y4
+	VADDPD       32(BX), Y2, Y5
+	VSUBPD       Y0, Y4, Y6
+	VSUBPD       Y2, Y5, Y7
+	VSUBPD       Y6, Y4, Y8
+	VSUBPD       Y7, Y5, Y9
+	VSUBPD       Y8, Y0, Y0
+	VSUBPD       Y9, Y2, Y2
+	VSUBPD       (BX), Y6, Y6
+	VSUBPD       32(BX), Y7, Y7
+	VSUBPD       Y6, Y0, Y0
+	VSUBPD       Y7, Y2, Y2
+	VADDPD       64(BX), Y1, Y6
+	VADDPD       96(BX), Y3, Y7
+	VSUBPD       Y1, Y6, Y8
+	VSUBPD       Y3, Y7, Y9
+	VSUBPD       Y8, Y6, Y11
+	VSUBPD       Y9, Y7, Y12
+	VSUBPD       Y11, Y1, Y1
+	VSUBPD       Y12, Y3, Y3
+	VSUBPD       64(BX), Y8, Y8
+	VSUBPD       96(BX), Y9, Y9
+	VSUBPD       Y8, Y1, Y1
+	VSUBPD       Y9, Y3, Y3
+	VCVTPD2PSY   Y4, X10
+	VCVTPD2PSY   Y5, X8
+	VINSERTF128  $0x01, X8, Y10, Y8
+	VCVTPD2PSY   Y6, X10
+	VCVTPD2PSY   Y7, X9
+	VINSERTF128  $0x01, X9, Y10, Y9
+	VMOVUPS      Y8, (AX)
+	VMOVUPS      Y9, 32(AX)
+	VEXTRACTF128 $0x01, Y8, X10
+	VCVTPS2PD    X8, Y8
+	VCVTPS2PD    X10, Y11
+	VEXTRACTF128 $0x01, Y9, X10
+	VCVTPS2PD    X9, Y9
+	VCVTPS2PD    X10, Y12
+	VSUBPD       Y8, Y4, Y4
+	VSUBPD       Y11, Y5, Y5
+	VADDPD       Y0, Y4, Y0
+	VADDPD       Y2, Y5, Y2
+	VSUBPD       Y9, Y6, Y4
+	VSUBPD       Y12, Y7, Y5
+	VADDPD       Y1, Y4, Y1
+	VADDPD       Y3, Y5, Y3
+	VCVTPD2PSY   Y0, X10
+	VCVTPD2PSY   Y2, X0
+	VINSERTF128  $0x01, X0, Y10, Y0
+	VCVTPD2PSY   Y1, X10
+	VCVTPD2PSY   Y3, X1
+	VINSERTF128  $0x01, X1, Y10, Y1
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+128, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func splitLogSumsF64AVX512(hi []float64, lo []float64, m []float64, ln []float64)
+// Requires: AVX, AVX512F
+TEXT ·splitLogSumsF64AVX512(SB), NOSPLIT, $0-96
+	VPXORD Z0, Z0, Z0
+	MOVQ   hi_base+0(FP), AX
+	MOVQ   lo_base+24(FP), CX
+	MOVQ   m_base+48(FP), DX
+	MOVQ   ln_base+72(FP), BX
+	MOVQ   hi_len+8(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	VMOVUPS (DX), Z0
+	VMOVUPS (BX), Z1
+	VADDPD  Z1, Z0, Z1
+	VSUBPD  Z0, Z1, Z2
+	VSUBPD  Z2, Z1, Z3
+	VSUBPD  Z3, Z0, Z0
+	VMOVUPS (BX), Z3
+	VSUBPD  Z3, Z2, Z2
+	VSUBPD  Z2, Z0, Z0
+	VMOVUPS Z1, (AX)
+	VSUBPD  Z1, Z1, Z1
+	VADDPD  Z0, Z1, Z0
+	VMOVUPS Z0, (CX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func splitLogSumsF64AVX2(hi []float64, lo []float64, m []float64, ln []float64)
+// Requires: AVX
+TEXT ·splitLogSumsF64AVX2(SB), NOSPLIT, $0-96
+	MOVQ hi_base+0(FP), AX
+	MOVQ lo_base+24(FP), CX
+	MOVQ m_base+48(FP), DX
+	MOVQ ln_base+72(FP), BX
+	MOVQ hi_len+8(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VADDPD  (BX), Y0, Y2
+	VADDPD  32(BX), Y1, Y3
+	VSUBPD  Y0, Y2, Y4
+	VSUBPD  Y1, Y3, Y5
+	VSUBPD  Y4, Y2, Y6
+	VSUBPD  Y5, Y3, Y7
+	VSUBPD  Y6, Y0, Y0
+	VSUBPD  Y7, Y1, Y1
+	VSUBPD  (BX), Y4, Y4
+	VSUBPD  32(BX), Y5, Y5
+	VSUBPD  Y4, Y0, Y0
+	VSUBPD  Y5, Y1, Y1
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	VSUBPD  Y2, Y2, Y2
+	VSUBPD  Y3, Y3, Y3
+	VADDPD  Y0, Y2, Y0
+	VADDPD  Y1, Y3, Y1
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxF32AVX512(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int, first int)
+// Requires: AVX, AVX512F
+TEXT ·addLogSoftmaxF32AVX512(SB), NOSPLIT, $0-184
 	VPXORD Z0, Z0, Z0
 	MOVQ   mass_base+24(FP), AX
 	MOVQ   u_base+48(FP), CX
@@ -3256,17 +4598,31 @@ TEXT ·addLogSoftmaxF32AVX512(SB), NOSPLIT, $0-176
 	JLT    end2
 
 loop1:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif3
 	VMOVUPS (BX), Z1
 	VMOVUPS 64(BX), Z2
+
+endif3:
 	MOVQ    SI, R11
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif4
 	VMOVUPS (AX), Z3
 	VMOVUPS 64(AX), Z4
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end4
 
-loop3:
+endif4:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end6
+
+loop5:
 	VMOVUPS       (R12), Z5
 	VCVTPS2PD     Y5, Z6
 	VEXTRACTF64X4 $0x01, Z5, Y7
@@ -3289,9 +4645,9 @@ loop3:
 	ADDQ          R9, R11
 	SUBQ          $+1, R13
 	CMPQ          R13, $+0
-	JGT           loop3
+	JGT           loop5
 
-end4:
+end6:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z4, 64(AX)
 	ADDQ    $+128, AX
@@ -3308,18 +4664,32 @@ end4:
 
 end2:
 	CMPQ    R10, $+0
-	JLE     endif5
+	JLE     endif7
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif8
 	VMOVUPS (BX), Z1
 	VMOVUPS 64(BX), Z2
+
+endif8:
 	MOVQ    SI, R11
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif9
 	VMOVUPS (AX), Z3
 	VMOVUPS 64(AX), Z4
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end7
 
-loop6:
+endif9:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end11
+
+loop10:
 	LEAQ          bitMasks<>+0(SB), R14
 	KMOVW         (R14)(R10*2), K1
 	VMOVUPS.Z     (R12), K1, Z5
@@ -3344,9 +4714,9 @@ loop6:
 	ADDQ          R9, R11
 	SUBQ          $+1, R13
 	CMPQ          R13, $+0
-	JGT           loop6
+	JGT           loop10
 
-end7:
+end11:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z4, 64(AX)
 	ADDQ    $+128, AX
@@ -3360,13 +4730,13 @@ end7:
 	ADDQ    AX, DI
 	ADDQ    AX, R8
 
-endif5:
+endif7:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF32AVX2(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int)
+// func addLogSoftmaxF32AVX2(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int, first int)
 // Requires: AVX
-TEXT ·addLogSoftmaxF32AVX2(SB), NOSPLIT, $0-176
+TEXT ·addLogSoftmaxF32AVX2(SB), NOSPLIT, $0-184
 	MOVQ mass_base+24(FP), AX
 	MOVQ u_base+48(FP), CX
 	MOVQ uStride+72(FP), DX
@@ -3382,21 +4752,39 @@ TEXT ·addLogSoftmaxF32AVX2(SB), NOSPLIT, $0-176
 	JLT  end2
 
 loop1:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif3
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	VMOVUPS 64(BX), Y2
 	VMOVUPS 96(BX), Y3
+
+endif3:
 	MOVQ    SI, R11
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif4
 	VMOVUPS (AX), Y4
 	VMOVUPS 32(AX), Y5
 	VMOVUPS 64(AX), Y6
 	VMOVUPS 96(AX), Y7
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end4
 
-loop3:
+endif4:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end6
+
+loop5:
 	VMOVUPS      (R12), Y8
 	VMOVUPS      32(R12), Y9
 	VEXTRACTF128 $0x01, Y8, X11
@@ -3436,9 +4824,9 @@ loop3:
 	ADDQ         R9, R11
 	SUBQ         $+1, R13
 	CMPQ         R13, $+0
-	JGT          loop3
+	JGT          loop5
 
-end4:
+end6:
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
 	VMOVUPS Y6, 64(AX)
@@ -3459,22 +4847,40 @@ end4:
 
 end2:
 	CMPQ    R10, $+0
-	JLE     endif5
+	JLE     endif7
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif8
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	VMOVUPS 64(BX), Y2
 	VMOVUPS 96(BX), Y3
+
+endif8:
 	MOVQ    SI, R11
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif9
 	VMOVUPS (AX), Y4
 	VMOVUPS 32(AX), Y5
 	VMOVUPS 64(AX), Y6
 	VMOVUPS 96(AX), Y7
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end7
 
-loop6:
+endif9:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end11
+
+loop10:
 	LEAQ         byteMasks<>+0(SB), R14
 	MOVQ         R10, R15
 	NEGQ         R15
@@ -3524,9 +4930,9 @@ loop6:
 	ADDQ         R9, R11
 	SUBQ         $+1, R13
 	CMPQ         R13, $+0
-	JGT          loop6
+	JGT          loop10
 
-end7:
+end11:
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
 	VMOVUPS Y6, 64(AX)
@@ -3544,13 +4950,13 @@ end7:
 	ADDQ    AX, DI
 	ADDQ    AX, R8
 
-endif5:
+endif7:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF64AVX512(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int)
+// func addLogSoftmaxF64AVX512(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int, first int)
 // Requires: AVX, AVX512F
-TEXT ·addLogSoftmaxF64AVX512(SB), NOSPLIT, $0-176
+TEXT ·addLogSoftmaxF64AVX512(SB), NOSPLIT, $0-184
 	VPXORD Z0, Z0, Z0
 	MOVQ   mass_base+24(FP), AX
 	MOVQ   u_base+48(FP), CX
@@ -3567,15 +4973,27 @@ TEXT ·addLogSoftmaxF64AVX512(SB), NOSPLIT, $0-176
 	JLT    end2
 
 loop1:
+	VMOVAPS Z0, Z1
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif3
 	VMOVUPS (BX), Z1
-	MOVQ    SI, R11
-	VMOVUPS (AX), Z2
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end4
 
-loop3:
+endif3:
+	MOVQ    SI, R11
+	VMOVAPS Z0, Z2
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif4
+	VMOVUPS (AX), Z2
+
+endif4:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end6
+
+loop5:
 	VMOVUPS  (R12), Z3
 	VADDPD   Z2, Z3, Z2
 	VCMPPD   $0x04, Z0, Z3, K1
@@ -3590,9 +5008,9 @@ loop3:
 	ADDQ     R9, R11
 	SUBQ     $+1, R13
 	CMPQ     R13, $+0
-	JGT      loop3
+	JGT      loop5
 
-end4:
+end6:
 	VMOVUPS Z2, (AX)
 	ADDQ    $+64, AX
 	VMOVUPS Z1, (BX)
@@ -3607,16 +5025,28 @@ end4:
 
 end2:
 	CMPQ    R10, $+0
-	JLE     endif5
+	JLE     endif7
+	VMOVAPS Z0, Z1
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif8
 	VMOVUPS (BX), Z1
-	MOVQ    SI, R11
-	VMOVUPS (AX), Z2
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end7
 
-loop6:
+endif8:
+	MOVQ    SI, R11
+	VMOVAPS Z0, Z2
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif9
+	VMOVUPS (AX), Z2
+
+endif9:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end11
+
+loop10:
 	LEAQ      bitMasks<>+0(SB), R14
 	KMOVW     (R14)(R10*2), K1
 	VMOVUPD.Z (R12), K1, Z3
@@ -3633,9 +5063,9 @@ loop6:
 	ADDQ      R9, R11
 	SUBQ      $+1, R13
 	CMPQ      R13, $+0
-	JGT       loop6
+	JGT       loop10
 
-end7:
+end11:
 	VMOVUPS Z2, (AX)
 	ADDQ    $+64, AX
 	VMOVUPS Z1, (BX)
@@ -3647,13 +5077,13 @@ end7:
 	ADDQ    AX, DI
 	ADDQ    AX, R8
 
-endif5:
+endif7:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF64AVX2(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int)
+// func addLogSoftmaxF64AVX2(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int, first int)
 // Requires: AVX
-TEXT ·addLogSoftmaxF64AVX2(SB), NOSPLIT, $0-176
+TEXT ·addLogSoftmaxF64AVX2(SB), NOSPLIT, $0-184
 	MOVQ mass_base+24(FP), AX
 	MOVQ u_base+48(FP), CX
 	MOVQ uStride+72(FP), DX
@@ -3669,17 +5099,31 @@ TEXT ·addLogSoftmaxF64AVX2(SB), NOSPLIT, $0-176
 	JLT  end2
 
 loop1:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif3
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
+
+endif3:
 	MOVQ    SI, R11
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif4
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end4
 
-loop3:
+endif4:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end6
+
+loop5:
 	VMOVUPS (R12), Y4
 	VMOVUPS 32(R12), Y5
 	VADDPD  Y2, Y4, Y2
@@ -3703,9 +5147,9 @@ loop3:
 	ADDQ    R9, R11
 	SUBQ    $+1, R13
 	CMPQ    R13, $+0
-	JGT     loop3
+	JGT     loop5
 
-end4:
+end6:
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
 	ADDQ    $+64, AX
@@ -3722,18 +5166,32 @@ end4:
 
 end2:
 	CMPQ    R10, $+0
-	JLE     endif5
+	JLE     endif7
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif8
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
+
+endif8:
 	MOVQ    SI, R11
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif9
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end7
 
-loop6:
+endif9:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end11
+
+loop10:
 	LEAQ       byteMasks<>+0(SB), R14
 	MOVQ       R10, R15
 	NEGQ       R15
@@ -3767,9 +5225,9 @@ loop6:
 	ADDQ       R9, R11
 	SUBQ       $+1, R13
 	CMPQ       R13, $+0
-	JGT        loop6
+	JGT        loop10
 
-end7:
+end11:
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
 	ADDQ    $+64, AX
@@ -3783,13 +5241,13 @@ end7:
 	ADDQ    AX, DI
 	ADDQ    AX, R8
 
-endif5:
+endif7:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxUniformF32AVX512(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32)
+// func addLogSoftmaxUniformF32AVX512(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32, first int)
 // Requires: AVX, AVX512F
-TEXT ·addLogSoftmaxUniformF32AVX512(SB), NOSPLIT, $0-136
+TEXT ·addLogSoftmaxUniformF32AVX512(SB), NOSPLIT, $0-144
 	VPXORD Z0, Z0, Z0
 	MOVQ   dot_base+0(FP), AX
 	MOVQ   x_base+48(FP), CX
@@ -3802,15 +5260,22 @@ TEXT ·addLogSoftmaxUniformF32AVX512(SB), NOSPLIT, $0-136
 	JLT    end2
 
 loop1:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif3
 	VMOVUPS (AX), Z1
 	VMOVUPS 64(AX), Z2
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
 
-loop3:
+endif3:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end5
+
+loop4:
 	VBROADCASTSS  (R9), Z3
 	VCMPPS        $0x04, Z0, Z3, K1
 	VMOVUPS       (R8), Z4
@@ -3828,9 +5293,9 @@ loop3:
 	ADDQ          SI, R8
 	SUBQ          $+1, R10
 	CMPQ          R10, $+0
-	JGT           loop3
+	JGT           loop4
 
-end4:
+end5:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z2, 64(AX)
 	ADDQ    $+128, AX
@@ -3843,16 +5308,23 @@ end4:
 
 end2:
 	CMPQ    DI, $+0
-	JLE     endif5
+	JLE     endif6
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif7
 	VMOVUPS (AX), Z1
 	VMOVUPS 64(AX), Z2
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
 
-loop6:
+endif7:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
 	VBROADCASTSS  (R9), Z3
 	VCMPPS        $0x04, Z0, Z3, K1
 	LEAQ          bitMasks<>+0(SB), R11
@@ -3872,9 +5344,9 @@ loop6:
 	ADDQ          SI, R8
 	SUBQ          $+1, R10
 	CMPQ          R10, $+0
-	JGT           loop6
+	JGT           loop8
 
-end7:
+end9:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z2, 64(AX)
 	ADDQ    $+128, AX
@@ -3884,13 +5356,13 @@ end7:
 	ADDQ    AX, DX
 	ADDQ    AX, BX
 
-endif5:
+endif6:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxUniformF32AVX2(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32)
+// func addLogSoftmaxUniformF32AVX2(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32, first int)
 // Requires: AVX
-TEXT ·addLogSoftmaxUniformF32AVX2(SB), NOSPLIT, $0-136
+TEXT ·addLogSoftmaxUniformF32AVX2(SB), NOSPLIT, $0-144
 	MOVQ dot_base+0(FP), AX
 	MOVQ x_base+48(FP), CX
 	MOVQ hi_base+88(FP), DX
@@ -3902,17 +5374,26 @@ TEXT ·addLogSoftmaxUniformF32AVX2(SB), NOSPLIT, $0-136
 	JLT  end2
 
 loop1:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif3
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
 
-loop3:
+endif3:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end5
+
+loop4:
 	VBROADCASTSS (R9), Y4
 	VXORPS       Y5, Y5, Y5
 	VCMPPS       $0x04, Y5, Y4, Y6
@@ -3941,9 +5422,9 @@ loop3:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop3
+	JGT          loop4
 
-end4:
+end5:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -3958,18 +5439,27 @@ end4:
 
 end2:
 	CMPQ    DI, $+0
-	JLE     endif5
+	JLE     endif6
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif7
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
 
-loop6:
+endif7:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
 	VBROADCASTSS (R9), Y4
 	VXORPS       Y5, Y5, Y5
 	VCMPPS       $0x04, Y5, Y4, Y6
@@ -4003,9 +5493,9 @@ loop6:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop6
+	JGT          loop8
 
-end7:
+end9:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -4017,13 +5507,13 @@ end7:
 	ADDQ    AX, DX
 	ADDQ    AX, BX
 
-endif5:
+endif6:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxUniformF64AVX512(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64)
+// func addLogSoftmaxUniformF64AVX512(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64, first int)
 // Requires: AVX, AVX512F
-TEXT ·addLogSoftmaxUniformF64AVX512(SB), NOSPLIT, $0-136
+TEXT ·addLogSoftmaxUniformF64AVX512(SB), NOSPLIT, $0-144
 	VPXORD Z0, Z0, Z0
 	MOVQ   dot_base+0(FP), AX
 	MOVQ   x_base+48(FP), CX
@@ -4036,14 +5526,20 @@ TEXT ·addLogSoftmaxUniformF64AVX512(SB), NOSPLIT, $0-136
 	JLT    end2
 
 loop1:
+	VMOVAPS Z0, Z1
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif3
 	VMOVUPS (AX), Z1
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
 
-loop3:
+endif3:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end5
+
+loop4:
 	VBROADCASTSD (R9), Z2
 	VCMPPD       $0x04, Z0, Z2, K1
 	VMOVUPS      (R8), Z3
@@ -4057,9 +5553,9 @@ loop3:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop3
+	JGT          loop4
 
-end4:
+end5:
 	VMOVUPS Z1, (AX)
 	ADDQ    $+64, AX
 	ADDQ    $+64, CX
@@ -4071,15 +5567,21 @@ end4:
 
 end2:
 	CMPQ    DI, $+0
-	JLE     endif5
+	JLE     endif6
+	VMOVAPS Z0, Z1
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif7
 	VMOVUPS (AX), Z1
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
 
-loop6:
+endif7:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
 	VBROADCASTSD (R9), Z2
 	VCMPPD       $0x04, Z0, Z2, K1
 	LEAQ         bitMasks<>+0(SB), R11
@@ -4095,9 +5597,9 @@ loop6:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop6
+	JGT          loop8
 
-end7:
+end9:
 	VMOVUPS Z1, (AX)
 	ADDQ    $+64, AX
 	MOVQ    DI, AX
@@ -4106,13 +5608,13 @@ end7:
 	ADDQ    AX, DX
 	ADDQ    AX, BX
 
-endif5:
+endif6:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxUniformF64AVX2(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64)
+// func addLogSoftmaxUniformF64AVX2(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64, first int)
 // Requires: AVX
-TEXT ·addLogSoftmaxUniformF64AVX2(SB), NOSPLIT, $0-136
+TEXT ·addLogSoftmaxUniformF64AVX2(SB), NOSPLIT, $0-144
 	MOVQ dot_base+0(FP), AX
 	MOVQ x_base+48(FP), CX
 	MOVQ hi_base+88(FP), DX
@@ -4124,15 +5626,22 @@ TEXT ·addLogSoftmaxUniformF64AVX2(SB), NOSPLIT, $0-136
 	JLT  end2
 
 loop1:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif3
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
 
-loop3:
+endif3:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end5
+
+loop4:
 	VBROADCASTSD (R9), Y2
 	VXORPS       Y3, Y3, Y3
 	VCMPPD       $0x04, Y3, Y2, Y4
@@ -4153,9 +5662,9 @@ loop3:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop3
+	JGT          loop4
 
-end4:
+end5:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -4168,16 +5677,23 @@ end4:
 
 end2:
 	CMPQ    DI, $+0
-	JLE     endif5
+	JLE     endif6
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif7
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
 
-loop6:
+endif7:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
 	VBROADCASTSD (R9), Y2
 	VXORPS       Y3, Y3, Y3
 	VCMPPD       $0x04, Y3, Y2, Y4
@@ -4203,9 +5719,9 @@ loop6:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop6
+	JGT          loop8
 
-end7:
+end9:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -4215,355 +5731,7 @@ end7:
 	ADDQ    AX, DX
 	ADDQ    AX, BX
 
-endif5:
-	VZEROUPPER
-	RET
-
-// func subtractTargetsF32AVX512(dst []float32, dstStride int, u []float32, uColumns int, uStride int, scale []float32, count int)
-// Requires: AVX, AVX512F
-TEXT ·subtractTargetsF32AVX512(SB), NOSPLIT, $0-104
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   u_base+32(FP), CX
-	MOVQ   scale_base+72(FP), DX
-	MOVQ   dstStride+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   uStride+64(FP), SI
-	SHLQ   $0x02, SI
-	MOVQ   uColumns+56(FP), DI
-	CMPQ   DI, $+16
-	JLT    end2
-
-loop1:
-	VMOVUPS (DX), Z0
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS      (R8), Z1
-	VMOVUPS      (R9), Z2
-	VFNMADD231PS Z0, Z1, Z2
-	VMOVUPS      Z2, (R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop3
-
-end4:
-	ADDQ $+64, AX
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	SUBQ $+16, DI
-	CMPQ DI, $+16
-	JGE  loop1
-
-end2:
-	CMPQ    DI, $+0
-	JLE     endif5
-	VMOVUPS (DX), Z0
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	LEAQ         bitMasks<>+0(SB), R11
-	KMOVW        (R11)(DI*2), K1
-	VMOVUPS.Z    (R8), K1, Z1
-	VMOVUPS.Z    (R9), K1, Z2
-	VFNMADD231PS Z0, Z1, Z2
-	VMOVUPS      Z2, K1, (R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
-
-end7:
-	MOVQ DI, BX
-	SHLQ $0x02, BX
-	ADDQ BX, AX
-	ADDQ BX, CX
-	ADDQ BX, DX
-
-endif5:
-	VZEROUPPER
-	RET
-
-// func subtractTargetsF32AVX2(dst []float32, dstStride int, u []float32, uColumns int, uStride int, scale []float32, count int)
-// Requires: AVX, FMA3
-TEXT ·subtractTargetsF32AVX2(SB), NOSPLIT, $0-104
-	MOVQ dst_base+0(FP), AX
-	MOVQ u_base+32(FP), CX
-	MOVQ scale_base+72(FP), DX
-	MOVQ dstStride+24(FP), BX
-	SHLQ $0x02, BX
-	MOVQ uStride+64(FP), SI
-	SHLQ $0x02, SI
-	MOVQ uColumns+56(FP), DI
-	CMPQ DI, $+16
-	JLT  end2
-
-loop1:
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y1, Y3, Y5
-	VMOVUPS      Y4, (R9)
-	VMOVUPS      Y5, 32(R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop3
-
-end4:
-	ADDQ $+64, AX
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	SUBQ $+16, DI
-	CMPQ DI, $+16
-	JGE  loop1
-
-end2:
-	CMPQ    DI, $+0
-	JLE     endif5
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y2
-	VMOVUPS      96(R11)(R12*4), Y3
-	VMASKMOVPS   (R8), Y2, Y2
-	VMASKMOVPS   32(R8), Y3, Y3
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y4
-	VMOVUPS      96(R11)(R12*4), Y5
-	VMASKMOVPS   (R9), Y4, Y4
-	VMASKMOVPS   32(R9), Y5, Y5
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y1, Y3, Y5
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y2
-	VMOVUPS      96(R11)(R12*4), Y3
-	VMASKMOVPS   Y4, Y2, (R9)
-	VMASKMOVPS   Y5, Y3, 32(R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
-
-end7:
-	MOVQ DI, BX
-	SHLQ $0x02, BX
-	ADDQ BX, AX
-	ADDQ BX, CX
-	ADDQ BX, DX
-
-endif5:
-	VZEROUPPER
-	RET
-
-// func subtractTargetsF64AVX512(dst []float64, dstStride int, u []float64, uColumns int, uStride int, scale []float64, count int)
-// Requires: AVX, AVX512F
-TEXT ·subtractTargetsF64AVX512(SB), NOSPLIT, $0-104
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   u_base+32(FP), CX
-	MOVQ   scale_base+72(FP), DX
-	MOVQ   dstStride+24(FP), BX
-	SHLQ   $0x03, BX
-	MOVQ   uStride+64(FP), SI
-	SHLQ   $0x03, SI
-	MOVQ   uColumns+56(FP), DI
-	CMPQ   DI, $+8
-	JLT    end2
-
-loop1:
-	VMOVUPS (DX), Z0
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS      (R8), Z1
-	VMOVUPS      (R9), Z2
-	VFNMADD231PD Z0, Z1, Z2
-	VMOVUPS      Z2, (R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop3
-
-end4:
-	ADDQ $+64, AX
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	SUBQ $+8, DI
-	CMPQ DI, $+8
-	JGE  loop1
-
-end2:
-	CMPQ    DI, $+0
-	JLE     endif5
-	VMOVUPS (DX), Z0
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	LEAQ         bitMasks<>+0(SB), R11
-	KMOVW        (R11)(DI*2), K1
-	VMOVUPD.Z    (R8), K1, Z1
-	VMOVUPD.Z    (R9), K1, Z2
-	VFNMADD231PD Z0, Z1, Z2
-	VMOVUPD      Z2, K1, (R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
-
-end7:
-	MOVQ DI, BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	ADDQ BX, CX
-	ADDQ BX, DX
-
-endif5:
-	VZEROUPPER
-	RET
-
-// func subtractTargetsF64AVX2(dst []float64, dstStride int, u []float64, uColumns int, uStride int, scale []float64, count int)
-// Requires: AVX, FMA3
-TEXT ·subtractTargetsF64AVX2(SB), NOSPLIT, $0-104
-	MOVQ dst_base+0(FP), AX
-	MOVQ u_base+32(FP), CX
-	MOVQ scale_base+72(FP), DX
-	MOVQ dstStride+24(FP), BX
-	SHLQ $0x03, BX
-	MOVQ uStride+64(FP), SI
-	SHLQ $0x03, SI
-	MOVQ uColumns+56(FP), DI
-	CMPQ DI, $+8
-	JLT  end2
-
-loop1:
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y1, Y3, Y5
-	VMOVUPS      Y4, (R9)
-	VMOVUPS      Y5, 32(R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop3
-
-end4:
-	ADDQ $+64, AX
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	SUBQ $+8, DI
-	CMPQ DI, $+8
-	JGE  loop1
-
-end2:
-	CMPQ    DI, $+0
-	JLE     endif5
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y2
-	VMOVUPS      96(R11)(R12*8), Y3
-	VMASKMOVPD   (R8), Y2, Y2
-	VMASKMOVPD   32(R8), Y3, Y3
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y4
-	VMOVUPS      96(R11)(R12*8), Y5
-	VMASKMOVPD   (R9), Y4, Y4
-	VMASKMOVPD   32(R9), Y5, Y5
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y1, Y3, Y5
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y2
-	VMOVUPS      96(R11)(R12*8), Y3
-	VMASKMOVPD   Y4, Y2, (R9)
-	VMASKMOVPD   Y5, Y3, 32(R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
-
-end7:
-	MOVQ DI, BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	ADDQ BX, CX
-	ADDQ BX, DX
-
-endif5:
+endif6:
 	VZEROUPPER
 	RET
 
@@ -5437,6 +6605,353 @@ end2:
 	VZEROUPPER
 	RET
 
+// func targetGradientsSoftF32AVX512(dst []float32, hard []float64, max []float32, logit []float32, factor []float32, u []float32, scale []float32, hardScale float64)
+// Requires: AVX, AVX512F
+TEXT ·targetGradientsSoftF32AVX512(SB), NOSPLIT, $0-176
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+128(SB), Z0
+	VBROADCASTSD constants<>+160(SB), Z2
+	VBROADCASTSD constants<>+192(SB), Z3
+	VBROADCASTSD constants<>+224(SB), Z4
+	VBROADCASTSD constants<>+256(SB), Z5
+	VBROADCASTSD constants<>+288(SB), Z6
+	VBROADCASTSD constants<>+320(SB), Z7
+	VBROADCASTSD constants<>+352(SB), Z8
+	VBROADCASTSD constants<>+384(SB), Z9
+	VBROADCASTSD constants<>+416(SB), Z10
+	VBROADCASTSD constants<>+448(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         max_base+48(FP), DX
+	MOVQ         logit_base+72(FP), BX
+	MOVQ         factor_base+96(FP), SI
+	MOVQ         u_base+120(FP), DI
+	MOVQ         scale_base+144(FP), R8
+	VBROADCASTSD hardScale+168(FP), Z12
+	MOVQ         dst_len+8(FP), R9
+	CMPQ         R9, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS       (BX), Z13
+	VMOVUPS       (DX), Z14
+	VSUBPS        Z14, Z13, Z13
+	VMAXPS        Z13, Z0, Z13
+	VMOVAPS       Z2, Z14
+	VFMADD213PS   Z3, Z13, Z14
+	VSUBPS        Z3, Z14, Z15
+	VFNMADD231PS  Z15, Z4, Z13
+	VFNMADD231PS  Z5, Z15, Z13
+	VMOVAPS       Z6, Z15
+	VFMADD213PS   Z7, Z13, Z15
+	VFMADD213PS   Z8, Z13, Z15
+	VFMADD213PS   Z9, Z13, Z15
+	VFMADD213PS   Z10, Z13, Z15
+	VFMADD213PS   Z11, Z13, Z15
+	VFMADD213PS   Z11, Z13, Z15
+	VPSLLD        $0x17, Z14, Z13
+	VMULPS        Z13, Z15, Z13
+	VMOVUPS       (SI), Z14
+	VMULPS        Z14, Z13, Z13
+	VMOVUPS       (DI), Z14
+	VMOVUPS       (R8), Z15
+	VFNMADD231PS  Z15, Z14, Z13
+	VCVTPS2PD     Y13, Z14
+	VEXTRACTF64X4 $0x01, Z13, Y1
+	VCVTPS2PD     Y1, Z13
+	VMOVUPS       (CX), Z15
+	VMULPD        Z15, Z12, Z15
+	VSUBPD        Z15, Z14, Z14
+	VMOVUPS       64(CX), Z15
+	VMULPD        Z15, Z12, Z15
+	VSUBPD        Z15, Z13, Z13
+	VCVTPD2PS     Z14, Y1
+	VCVTPD2PS     Z13, Y13
+	VINSERTF64X4  $0x01, Y13, Z1, Z13
+	VMOVUPS       Z13, (AX)
+	ADDQ          $+64, AX
+	ADDQ          $+128, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	ADDQ          $+64, SI
+	ADDQ          $+64, DI
+	ADDQ          $+64, R8
+	SUBQ          $+16, R9
+	CMPQ          R9, $+0
+	JGT           loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsSoftF32AVX2(dst []float32, hard []float64, max []float32, logit []float32, factor []float32, u []float32, scale []float32, hardScale float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·targetGradientsSoftF32AVX2(SB), NOSPLIT, $0-176
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         max_base+48(FP), DX
+	MOVQ         logit_base+72(FP), BX
+	MOVQ         factor_base+96(FP), SI
+	MOVQ         u_base+120(FP), DI
+	MOVQ         scale_base+144(FP), R8
+	VBROADCASTSD hardScale+168(FP), Y0
+	MOVQ         dst_len+8(FP), R9
+	CMPQ         R9, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (BX), Y1
+	VMOVUPS      32(BX), Y2
+	VSUBPS       (DX), Y1, Y1
+	VSUBPS       32(DX), Y2, Y2
+	VMOVUPS      constants<>+128(SB), Y4
+	VMAXPS       Y1, Y4, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      constants<>+160(SB), Y4
+	VMOVUPS      constants<>+160(SB), Y5
+	VFMADD213PS  constants<>+192(SB), Y1, Y4
+	VFMADD213PS  constants<>+192(SB), Y2, Y5
+	VSUBPS       constants<>+192(SB), Y4, Y6
+	VSUBPS       constants<>+192(SB), Y5, Y7
+	VMOVUPS      constants<>+224(SB), Y8
+	VFNMADD231PS Y6, Y8, Y1
+	VFNMADD231PS Y7, Y8, Y2
+	VFNMADD231PS constants<>+256(SB), Y6, Y1
+	VFNMADD231PS constants<>+256(SB), Y7, Y2
+	VMOVUPS      constants<>+288(SB), Y6
+	VMOVUPS      constants<>+288(SB), Y7
+	VFMADD213PS  constants<>+320(SB), Y1, Y6
+	VFMADD213PS  constants<>+320(SB), Y2, Y7
+	VFMADD213PS  constants<>+352(SB), Y1, Y6
+	VFMADD213PS  constants<>+352(SB), Y2, Y7
+	VFMADD213PS  constants<>+384(SB), Y1, Y6
+	VFMADD213PS  constants<>+384(SB), Y2, Y7
+	VFMADD213PS  constants<>+416(SB), Y1, Y6
+	VFMADD213PS  constants<>+416(SB), Y2, Y7
+	VFMADD213PS  constants<>+448(SB), Y1, Y6
+	VFMADD213PS  constants<>+448(SB), Y2, Y7
+	VFMADD213PS  constants<>+448(SB), Y1, Y6
+	VFMADD213PS  constants<>+448(SB), Y2, Y7
+	VPSLLD       $0x17, Y4, Y1
+	VPSLLD       $0x17, Y5, Y2
+	VMULPS       Y1, Y6, Y1
+	VMULPS       Y2, Y7, Y2
+	VMULPS       (SI), Y1, Y1
+	VMULPS       32(SI), Y2, Y2
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	VMOVUPS      (R8), Y6
+	VMOVUPS      32(R8), Y7
+	VFNMADD231PS Y6, Y4, Y1
+	VFNMADD231PS Y7, Y5, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y4
+	VEXTRACTF128 $0x01, Y2, X3
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X3, Y5
+	VMULPD       (CX), Y0, Y6
+	VMULPD       32(CX), Y0, Y7
+	VSUBPD       Y6, Y1, Y1
+	VSUBPD       Y7, Y4, Y4
+	VMULPD       64(CX), Y0, Y6
+	VMULPD       96(CX), Y0, Y7
+	VSUBPD       Y6, Y2, Y2
+	VSUBPD       Y7, Y5, Y5
+	VCVTPD2PSY   Y1, X3
+	VCVTPD2PSY   Y4, X1
+	VINSERTF128  $0x01, X1, Y3, Y1
+	VCVTPD2PSY   Y2, X3
+	VCVTPD2PSY   Y5, X2
+	VINSERTF128  $0x01, X2, Y3, Y2
+	VMOVUPS      Y1, (AX)
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+128, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	SUBQ         $+16, R9
+	CMPQ         R9, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsSoftF64AVX512(dst []float64, hard []float64, max []float64, logit []float64, factor []float64, u []float64, scale []float64, hardScale float64)
+// Requires: AVX, AVX512F
+TEXT ·targetGradientsSoftF64AVX512(SB), NOSPLIT, $0-176
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+608(SB), Z2
+	VBROADCASTSD constants<>+640(SB), Z3
+	VBROADCASTSD constants<>+672(SB), Z4
+	VBROADCASTSD constants<>+704(SB), Z5
+	VBROADCASTSD constants<>+736(SB), Z6
+	VBROADCASTSD constants<>+768(SB), Z7
+	VBROADCASTSD constants<>+800(SB), Z8
+	VBROADCASTSD constants<>+832(SB), Z9
+	VBROADCASTSD constants<>+864(SB), Z10
+	VBROADCASTSD constants<>+896(SB), Z11
+	VBROADCASTSD constants<>+928(SB), Z12
+	VBROADCASTSD constants<>+960(SB), Z13
+	VBROADCASTSD constants<>+992(SB), Z14
+	VBROADCASTSD constants<>+1024(SB), Z15
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         max_base+48(FP), DX
+	MOVQ         logit_base+72(FP), BX
+	MOVQ         factor_base+96(FP), SI
+	MOVQ         u_base+120(FP), DI
+	MOVQ         scale_base+144(FP), R8
+	VBROADCASTSD hardScale+168(FP), Z16
+	MOVQ         dst_len+8(FP), R9
+	CMPQ         R9, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (BX), Z17
+	VMOVUPS      (DX), Z18
+	VSUBPD       Z18, Z17, Z17
+	VMAXPD       Z17, Z0, Z17
+	VMOVAPS      Z1, Z18
+	VFMADD213PD  Z2, Z17, Z18
+	VSUBPD       Z2, Z18, Z19
+	VFNMADD231PD Z19, Z3, Z17
+	VFNMADD231PD Z4, Z19, Z17
+	VMOVAPS      Z5, Z19
+	VFMADD213PD  Z6, Z17, Z19
+	VFMADD213PD  Z7, Z17, Z19
+	VFMADD213PD  Z8, Z17, Z19
+	VFMADD213PD  Z9, Z17, Z19
+	VFMADD213PD  Z10, Z17, Z19
+	VFMADD213PD  Z11, Z17, Z19
+	VFMADD213PD  Z12, Z17, Z19
+	VFMADD213PD  Z13, Z17, Z19
+	VFMADD213PD  Z14, Z17, Z19
+	VFMADD213PD  Z15, Z17, Z19
+	VFMADD213PD  Z15, Z17, Z19
+	VPSLLQ       $0x34, Z18, Z17
+	VMULPD       Z17, Z19, Z17
+	VMOVUPS      (SI), Z18
+	VMULPD       Z18, Z17, Z17
+	VMOVUPS      (DI), Z18
+	VMOVUPS      (R8), Z19
+	VFNMADD231PD Z19, Z18, Z17
+	VMOVUPS      (CX), Z18
+	VMULPD       Z18, Z16, Z18
+	VSUBPD       Z18, Z17, Z17
+	VMOVUPS      Z17, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	SUBQ         $+8, R9
+	CMPQ         R9, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsSoftF64AVX2(dst []float64, hard []float64, max []float64, logit []float64, factor []float64, u []float64, scale []float64, hardScale float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·targetGradientsSoftF64AVX2(SB), NOSPLIT, $0-176
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         max_base+48(FP), DX
+	MOVQ         logit_base+72(FP), BX
+	MOVQ         factor_base+96(FP), SI
+	MOVQ         u_base+120(FP), DI
+	MOVQ         scale_base+144(FP), R8
+	VBROADCASTSD hardScale+168(FP), Y0
+	MOVQ         dst_len+8(FP), R9
+	CMPQ         R9, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (BX), Y1
+	VMOVUPS      32(BX), Y2
+	VSUBPD       (DX), Y1, Y1
+	VSUBPD       32(DX), Y2, Y2
+	VMOVUPS      constants<>+544(SB), Y3
+	VMAXPD       Y1, Y3, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y4
+	VFMADD213PD  constants<>+608(SB), Y1, Y3
+	VFMADD213PD  constants<>+608(SB), Y2, Y4
+	VSUBPD       constants<>+608(SB), Y3, Y5
+	VSUBPD       constants<>+608(SB), Y4, Y6
+	VMOVUPS      constants<>+640(SB), Y7
+	VFNMADD231PD Y5, Y7, Y1
+	VFNMADD231PD Y6, Y7, Y2
+	VFNMADD231PD constants<>+672(SB), Y5, Y1
+	VFNMADD231PD constants<>+672(SB), Y6, Y2
+	VMOVUPS      constants<>+704(SB), Y5
+	VMOVUPS      constants<>+704(SB), Y6
+	VFMADD213PD  constants<>+736(SB), Y1, Y5
+	VFMADD213PD  constants<>+736(SB), Y2, Y6
+	VFMADD213PD  constants<>+768(SB), Y1, Y5
+	VFMADD213PD  constants<>+768(SB), Y2, Y6
+	VFMADD213PD  constants<>+800(SB), Y1, Y5
+	VFMADD213PD  constants<>+800(SB), Y2, Y6
+	VFMADD213PD  constants<>+832(SB), Y1, Y5
+	VFMADD213PD  constants<>+832(SB), Y2, Y6
+	VFMADD213PD  constants<>+864(SB), Y1, Y5
+	VFMADD213PD  constants<>+864(SB), Y2, Y6
+	VFMADD213PD  constants<>+896(SB), Y1, Y5
+	VFMADD213PD  constants<>+896(SB), Y2, Y6
+	VFMADD213PD  constants<>+928(SB), Y1, Y5
+	VFMADD213PD  constants<>+928(SB), Y2, Y6
+	VFMADD213PD  constants<>+960(SB), Y1, Y5
+	VFMADD213PD  constants<>+960(SB), Y2, Y6
+	VFMADD213PD  constants<>+992(SB), Y1, Y5
+	VFMADD213PD  constants<>+992(SB), Y2, Y6
+	VFMADD213PD  constants<>+1024(SB), Y1, Y5
+	VFMADD213PD  constants<>+1024(SB), Y2, Y6
+	VFMADD213PD  constants<>+1024(SB), Y1, Y5
+	VFMADD213PD  constants<>+1024(SB), Y2, Y6
+	VPSLLQ       $0x34, Y3, Y1
+	VPSLLQ       $0x34, Y4, Y2
+	VMULPD       Y1, Y5, Y1
+	VMULPD       Y2, Y6, Y2
+	VMULPD       (SI), Y1, Y1
+	VMULPD       32(SI), Y2, Y2
+	VMOVUPS      (DI), Y3
+	VMOVUPS      32(DI), Y4
+	VMOVUPS      (R8), Y5
+	VMOVUPS      32(R8), Y6
+	VFNMADD231PD Y5, Y3, Y1
+	VFNMADD231PD Y6, Y4, Y2
+	VMULPD       (CX), Y0, Y3
+	VMULPD       32(CX), Y0, Y4
+	VSUBPD       Y3, Y1, Y1
+	VSUBPD       Y4, Y2, Y2
+	VMOVUPS      Y1, (AX)
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	SUBQ         $+8, R9
+	CMPQ         R9, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
 // func toColumnsF32AVX512(dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·toColumnsF32AVX512(SB), NOSPLIT, $0-80
@@ -5462,6 +6977,21 @@ loop1:
 	JLE  end4
 
 loop3:
+	CMPQ  R11, $+4
+	JGE   endif5
+	MOVQ  xColumns+56(FP), R12
+	CMPQ  R12, $+4
+	JLT   endif6
+	MOVQ  R11, R12
+	SUBQ  $+4, R12
+	MOVQ  R12, R13
+	SHLQ  $0x02, R13
+	ADDQ  R13, R9
+	IMULQ DX, R12
+	ADDQ  R12, R10
+
+endif6:
+endif5:
 	PREFETCHT0      (DI)
 	PREFETCHT0      64(DI)
 	PREFETCHT0      128(DI)
@@ -5550,6 +7080,21 @@ loop1:
 	JLE  end4
 
 loop3:
+	CMPQ  R11, $+4
+	JGE   endif5
+	MOVQ  xColumns+56(FP), R12
+	CMPQ  R12, $+4
+	JLT   endif6
+	MOVQ  R11, R12
+	SUBQ  $+4, R12
+	MOVQ  R12, R13
+	SHLQ  $0x02, R13
+	ADDQ  R13, R9
+	IMULQ DX, R12
+	ADDQ  R12, R10
+
+endif6:
+endif5:
 	PREFETCHT0     (DI)
 	PREFETCHT0     64(DI)
 	PREFETCHT0     128(DI)
@@ -5650,6 +7195,21 @@ loop1:
 	JLE  end4
 
 loop3:
+	CMPQ  R11, $+2
+	JGE   endif5
+	MOVQ  xColumns+56(FP), R12
+	CMPQ  R12, $+2
+	JLT   endif6
+	MOVQ  R11, R12
+	SUBQ  $+2, R12
+	MOVQ  R12, R13
+	SHLQ  $0x03, R13
+	ADDQ  R13, R9
+	IMULQ DX, R12
+	ADDQ  R12, R10
+
+endif6:
+endif5:
 	PREFETCHT0      (DI)
 	PREFETCHT0      64(DI)
 	ADDQ            $+128, DI
@@ -5714,6 +7274,21 @@ loop1:
 	JLE  end4
 
 loop3:
+	CMPQ  R11, $+2
+	JGE   endif5
+	MOVQ  xColumns+56(FP), R12
+	CMPQ  R12, $+2
+	JLT   endif6
+	MOVQ  R11, R12
+	SUBQ  $+2, R12
+	MOVQ  R12, R13
+	SHLQ  $0x03, R13
+	ADDQ  R13, R9
+	IMULQ DX, R12
+	ADDQ  R12, R10
+
+endif6:
+endif5:
 	PREFETCHT0     (DI)
 	PREFETCHT0     64(DI)
 	ADDQ           $+128, DI
@@ -5769,55 +7344,46 @@ TEXT ·toRowsF32AVX512(SB), NOSPLIT, $0-80
 	SHLQ   $0x02, BX
 	MOVQ   AX, SI
 	ADDQ   $+4096, SI
-	MOVQ   $+0, DI
-	MOVQ   dstColumns+24(FP), R8
-	CMPQ   DI, R8
-	JGE    end2
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
 
 loop1:
-	ADDQ $+4, DI
-	CMPQ DI, R8
-	JLT  loop1
-
-end2:
-	MOVQ count+72(FP), R8
-	CMPQ R8, $+0
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  DI, R9
-	MOVQ  R9, R10
-	IMULQ BX, R10
-	MOVQ  CX, R11
-	ADDQ  R10, R11
-	MOVQ  R11, R10
-	MOVQ  R9, R11
-	SHLQ  $0x02, R11
-	MOVQ  AX, R12
-	ADDQ  R11, R12
-	MOVQ  R12, R11
-	CMPQ  R9, $+0
-	JLE   end6
+	CMPQ  R10, $+4
+	JGE   endif5
+	MOVQ  dstColumns+24(FP), R11
+	CMPQ  R11, $+4
+	JLT   endif6
+	MOVQ  R10, R11
+	SUBQ  $+4, R11
+	MOVQ  R11, R12
+	SHLQ  $0x02, R12
+	ADDQ  R12, R9
+	IMULQ BX, R11
+	ADDQ  R11, R8
 
-loop5:
+endif6:
+endif5:
 	PREFETCHT0    (SI)
 	PREFETCHT0    64(SI)
 	PREFETCHT0    128(SI)
 	PREFETCHT0    192(SI)
 	ADDQ          $+256, SI
-	SUBQ          BX, R10
-	SUBQ          BX, R10
-	SUBQ          BX, R10
-	SUBQ          BX, R10
-	SUBQ          $+16, R11
-	MOVQ          R10, R12
-	VMOVUPS       (R12), Z0
-	ADDQ          BX, R12
-	VMOVUPS       (R12), Z1
-	ADDQ          BX, R12
-	VMOVUPS       (R12), Z2
-	ADDQ          BX, R12
-	VMOVUPS       (R12), Z3
+	VMOVUPS       (R8), Z0
+	ADDQ          BX, R8
+	VMOVUPS       (R8), Z1
+	ADDQ          BX, R8
+	VMOVUPS       (R8), Z2
+	ADDQ          BX, R8
+	VMOVUPS       (R8), Z3
+	ADDQ          BX, R8
 	VUNPCKLPS     Z1, Z0, Z4
 	VUNPCKHPS     Z1, Z0, Z0
 	VUNPCKLPS     Z3, Z2, Z1
@@ -5826,53 +7392,54 @@ loop5:
 	VUNPCKHPD     Z1, Z4, Z1
 	VUNPCKLPD     Z2, Z0, Z4
 	VUNPCKHPD     Z2, Z0, Z0
-	MOVQ          R11, R12
-	VMOVUPS       X3, (R12)
-	ADDQ          DX, R12
-	VMOVUPS       X1, (R12)
-	ADDQ          DX, R12
-	VMOVUPS       X4, (R12)
-	ADDQ          DX, R12
-	VMOVUPS       X0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z3, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z1, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z4, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z3, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z1, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z4, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z3, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z1, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z4, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z0, (R12)
-	ADDQ          DX, R12
-	SUBQ          $+4, R9
-	CMPQ          R9, $+0
-	JGT           loop5
-
-end6:
-	ADDQ   $+64, CX
-	MOVQ   DX, R9
-	IMUL3Q $+16, R9, R9
-	ADDQ   R9, AX
-	SUBQ   $+16, R8
-	CMPQ   R8, $+0
-	JGT    loop3
+	MOVQ          R9, R11
+	VMOVUPS       X3, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X1, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X4, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z3, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z1, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z4, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z3, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z1, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z4, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z3, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z1, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z4, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z0, (R11)
+	ADDQ          DX, R11
+	ADDQ          $+16, R9
+	SUBQ          $+4, R10
+	CMPQ          R10, $+0
+	JGT           loop3
 
 end4:
+	ADDQ   $+64, CX
+	MOVQ   DX, R8
+	IMUL3Q $+16, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+16, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -5887,59 +7454,50 @@ TEXT ·toRowsF32AVX2(SB), NOSPLIT, $0-80
 	SHLQ $0x02, BX
 	MOVQ AX, SI
 	ADDQ $+4096, SI
-	MOVQ $+0, DI
-	MOVQ dstColumns+24(FP), R8
-	CMPQ DI, R8
-	JGE  end2
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
 
 loop1:
-	ADDQ $+4, DI
-	CMPQ DI, R8
-	JLT  loop1
-
-end2:
-	MOVQ count+72(FP), R8
-	CMPQ R8, $+0
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  DI, R9
-	MOVQ  R9, R10
-	IMULQ BX, R10
-	MOVQ  CX, R11
-	ADDQ  R10, R11
-	MOVQ  R11, R10
-	MOVQ  R9, R11
-	SHLQ  $0x02, R11
-	MOVQ  AX, R12
-	ADDQ  R11, R12
-	MOVQ  R12, R11
-	CMPQ  R9, $+0
-	JLE   end6
+	CMPQ  R10, $+4
+	JGE   endif5
+	MOVQ  dstColumns+24(FP), R11
+	CMPQ  R11, $+4
+	JLT   endif6
+	MOVQ  R10, R11
+	SUBQ  $+4, R11
+	MOVQ  R11, R12
+	SHLQ  $0x02, R12
+	ADDQ  R12, R9
+	IMULQ BX, R11
+	ADDQ  R11, R8
 
-loop5:
+endif6:
+endif5:
 	PREFETCHT0   (SI)
 	PREFETCHT0   64(SI)
 	PREFETCHT0   128(SI)
 	PREFETCHT0   192(SI)
 	ADDQ         $+256, SI
-	SUBQ         BX, R10
-	SUBQ         BX, R10
-	SUBQ         BX, R10
-	SUBQ         BX, R10
-	SUBQ         $+16, R11
-	MOVQ         R10, R12
-	VMOVUPS      (R12), Y0
-	VMOVUPS      32(R12), Y1
-	ADDQ         BX, R12
-	VMOVUPS      (R12), Y2
-	VMOVUPS      32(R12), Y3
-	ADDQ         BX, R12
-	VMOVUPS      (R12), Y4
-	VMOVUPS      32(R12), Y5
-	ADDQ         BX, R12
-	VMOVUPS      (R12), Y6
-	VMOVUPS      32(R12), Y7
+	VMOVUPS      (R8), Y0
+	VMOVUPS      32(R8), Y1
+	ADDQ         BX, R8
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	ADDQ         BX, R8
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	ADDQ         BX, R8
+	VMOVUPS      (R8), Y6
+	VMOVUPS      32(R8), Y7
+	ADDQ         BX, R8
 	VUNPCKLPS    Y2, Y0, Y8
 	VUNPCKLPS    Y3, Y1, Y9
 	VUNPCKHPS    Y2, Y0, Y0
@@ -5956,53 +7514,54 @@ loop5:
 	VUNPCKLPD    Y5, Y1, Y9
 	VUNPCKHPD    Y4, Y0, Y0
 	VUNPCKHPD    Y5, Y1, Y1
-	MOVQ         R11, R12
-	VMOVUPS      X6, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X2, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X8, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X0, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y6, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y2, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y8, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y0, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X7, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X3, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X9, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X1, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y7, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y3, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y9, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y1, (R12)
-	ADDQ         DX, R12
-	SUBQ         $+4, R9
-	CMPQ         R9, $+0
-	JGT          loop5
-
-end6:
-	ADDQ   $+64, CX
-	MOVQ   DX, R9
-	IMUL3Q $+16, R9, R9
-	ADDQ   R9, AX
-	SUBQ   $+16, R8
-	CMPQ   R8, $+0
-	JGT    loop3
+	MOVQ         R9, R11
+	VMOVUPS      X6, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X2, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X8, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X0, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y6, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y2, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y8, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y0, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X7, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X3, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X9, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X1, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y7, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y3, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y9, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y1, (R11)
+	ADDQ         DX, R11
+	ADDQ         $+16, R9
+	SUBQ         $+4, R10
+	CMPQ         R10, $+0
+	JGT          loop3
 
 end4:
+	ADDQ   $+64, CX
+	MOVQ   DX, R8
+	IMUL3Q $+16, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+16, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -6018,80 +7577,74 @@ TEXT ·toRowsF64AVX512(SB), NOSPLIT, $0-80
 	SHLQ   $0x03, BX
 	MOVQ   AX, SI
 	ADDQ   $+4096, SI
-	MOVQ   $+0, DI
-	MOVQ   dstColumns+24(FP), R8
-	CMPQ   DI, R8
-	JGE    end2
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
 
 loop1:
-	ADDQ $+2, DI
-	CMPQ DI, R8
-	JLT  loop1
-
-end2:
-	MOVQ count+72(FP), R8
-	CMPQ R8, $+0
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  DI, R9
-	MOVQ  R9, R10
-	IMULQ BX, R10
-	MOVQ  CX, R11
-	ADDQ  R10, R11
-	MOVQ  R11, R10
-	MOVQ  R9, R11
-	SHLQ  $0x03, R11
-	MOVQ  AX, R12
-	ADDQ  R11, R12
-	MOVQ  R12, R11
-	CMPQ  R9, $+0
-	JLE   end6
+	CMPQ  R10, $+2
+	JGE   endif5
+	MOVQ  dstColumns+24(FP), R11
+	CMPQ  R11, $+2
+	JLT   endif6
+	MOVQ  R10, R11
+	SUBQ  $+2, R11
+	MOVQ  R11, R12
+	SHLQ  $0x03, R12
+	ADDQ  R12, R9
+	IMULQ BX, R11
+	ADDQ  R11, R8
 
-loop5:
+endif6:
+endif5:
 	PREFETCHT0    (SI)
 	PREFETCHT0    64(SI)
 	ADDQ          $+128, SI
-	SUBQ          BX, R10
-	SUBQ          BX, R10
-	SUBQ          $+16, R11
-	MOVQ          R10, R12
-	VMOVUPS       (R12), Z0
-	ADDQ          BX, R12
-	VMOVUPS       (R12), Z1
+	VMOVUPS       (R8), Z0
+	ADDQ          BX, R8
+	VMOVUPS       (R8), Z1
+	ADDQ          BX, R8
 	VUNPCKLPD     Z1, Z0, Z2
 	VUNPCKHPD     Z1, Z0, Z0
-	MOVQ          R11, R12
-	VMOVUPS       X2, (R12)
-	ADDQ          DX, R12
-	VMOVUPS       X0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z2, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z2, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z2, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z0, (R12)
-	ADDQ          DX, R12
-	SUBQ          $+2, R9
-	CMPQ          R9, $+0
-	JGT           loop5
-
-end6:
-	ADDQ   $+64, CX
-	MOVQ   DX, R9
-	IMUL3Q $+8, R9, R9
-	ADDQ   R9, AX
-	SUBQ   $+8, R8
-	CMPQ   R8, $+0
-	JGT    loop3
+	MOVQ          R9, R11
+	VMOVUPS       X2, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z2, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z2, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z2, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z0, (R11)
+	ADDQ          DX, R11
+	ADDQ          $+16, R9
+	SUBQ          $+2, R10
+	CMPQ          R10, $+0
+	JGT           loop3
 
 end4:
+	ADDQ   $+64, CX
+	MOVQ   DX, R8
+	IMUL3Q $+8, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+8, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -6106,84 +7659,78 @@ TEXT ·toRowsF64AVX2(SB), NOSPLIT, $0-80
 	SHLQ $0x03, BX
 	MOVQ AX, SI
 	ADDQ $+4096, SI
-	MOVQ $+0, DI
-	MOVQ dstColumns+24(FP), R8
-	CMPQ DI, R8
-	JGE  end2
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
 
 loop1:
-	ADDQ $+2, DI
-	CMPQ DI, R8
-	JLT  loop1
-
-end2:
-	MOVQ count+72(FP), R8
-	CMPQ R8, $+0
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  DI, R9
-	MOVQ  R9, R10
-	IMULQ BX, R10
-	MOVQ  CX, R11
-	ADDQ  R10, R11
-	MOVQ  R11, R10
-	MOVQ  R9, R11
-	SHLQ  $0x03, R11
-	MOVQ  AX, R12
-	ADDQ  R11, R12
-	MOVQ  R12, R11
-	CMPQ  R9, $+0
-	JLE   end6
+	CMPQ  R10, $+2
+	JGE   endif5
+	MOVQ  dstColumns+24(FP), R11
+	CMPQ  R11, $+2
+	JLT   endif6
+	MOVQ  R10, R11
+	SUBQ  $+2, R11
+	MOVQ  R11, R12
+	SHLQ  $0x03, R12
+	ADDQ  R12, R9
+	IMULQ BX, R11
+	ADDQ  R11, R8
 
-loop5:
+endif6:
+endif5:
 	PREFETCHT0   (SI)
 	PREFETCHT0   64(SI)
 	ADDQ         $+128, SI
-	SUBQ         BX, R10
-	SUBQ         BX, R10
-	SUBQ         $+16, R11
-	MOVQ         R10, R12
-	VMOVUPS      (R12), Y0
-	VMOVUPS      32(R12), Y1
-	ADDQ         BX, R12
-	VMOVUPS      (R12), Y2
-	VMOVUPS      32(R12), Y3
+	VMOVUPS      (R8), Y0
+	VMOVUPS      32(R8), Y1
+	ADDQ         BX, R8
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	ADDQ         BX, R8
 	VUNPCKLPD    Y2, Y0, Y4
 	VUNPCKLPD    Y3, Y1, Y5
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKHPD    Y3, Y1, Y1
-	MOVQ         R11, R12
-	VMOVUPS      X4, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X0, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y4, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y0, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X5, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X1, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y5, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y1, (R12)
-	ADDQ         DX, R12
-	SUBQ         $+2, R9
-	CMPQ         R9, $+0
-	JGT          loop5
-
-end6:
-	ADDQ   $+64, CX
-	MOVQ   DX, R9
-	IMUL3Q $+8, R9, R9
-	ADDQ   R9, AX
-	SUBQ   $+8, R8
-	CMPQ   R8, $+0
-	JGT    loop3
+	MOVQ         R9, R11
+	VMOVUPS      X4, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X0, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y4, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y0, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X5, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X1, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y5, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y1, (R11)
+	ADDQ         DX, R11
+	ADDQ         $+16, R9
+	SUBQ         $+2, R10
+	CMPQ         R10, $+0
+	JGT          loop3
 
 end4:
+	ADDQ   $+64, CX
+	MOVQ   DX, R8
+	IMUL3Q $+8, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+8, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
 	VZEROUPPER
 	RET
 

@@ -1430,203 +1430,6 @@ endif5:
 end2:
 	RET
 
-// scaleStridedUniformF32NEON is scaleStridedUniformGeneric for float32.
-// func scaleStridedUniformF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
-TEXT ·scaleStridedUniformF32NEON(SB), NOSPLIT, $0-144
-	MOVD dst_base+0(FP), R10
-	MOVD x_base+40(FP), R9
-	MOVD u_base+72(FP), R8
-	MOVD dstStride+32(FP), R0
-	LSL  $2, R0, R7
-	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R6
-	MOVD u_len+80(FP), R5
-	CMP  $0, R5
-	BLE  end2
-
-loop1:
-	MOVD factor_base+96(FP), R4
-	MOVD scale_base+120(FP), R3
-	MOVD R9, R2
-	MOVD R10, R0
-	MOVD dstColumns+24(FP), R1
-	CMP  $16, R1
-	BLT  end4
-
-loop3:
-	FMOVS (R8), F0
-	VDUP  V0.S[0], V12.S4
-	FLDPQ (R3), (F11, F10)
-	FLDPQ 32(R3), (F9, F8)
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
-	WORD  $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
-	WORD  $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
-	WORD  $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
-	VFMLS V11.S4, V12.S4, V3.S4
-	VFMLS V10.S4, V12.S4, V2.S4
-	VFMLS V9.S4, V12.S4, V1.S4
-	VFMLS V8.S4, V12.S4, V0.S4
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R0, R0
-	ADD   $64, R2, R2
-	ADD   $64, R4, R4
-	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
-	BGE   loop3
-
-end4:
-	CMP     $0, R1
-	BLE     endif5
-	FMOVS   (R8), F0
-	VDUP    V0.S[0], V12.S4
-	FLDPQ   (R3), (F11, F10)
-	FLDPQ   32(R3), (F9, F8)
-	FLDPQ   (R2), (F7, F6)
-	FLDPQ   32(R2), (F5, F4)
-	FLDPQ   (R4), (F3, F2)
-	FLDPQ   32(R4), (F1, F0)
-	WORD    $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
-	WORD    $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
-	WORD    $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
-	WORD    $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
-	VFMLS   V11.S4, V12.S4, V3.S4
-	VFMLS   V10.S4, V12.S4, V2.S4
-	VFMLS   V9.S4, V12.S4, V1.S4
-	VFMLS   V8.S4, V12.S4, V0.S4
-	TBZ     $3, R1, skip1x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip1x:
-	TBZ     $2, R1, skip2x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip2x:
-	TBZ     $1, R1, skip3x
-	FMOVD.P F3, 8(R0)
-	VDUP    V3.D[1], V3.D2
-
-skip3x:
-	TBZ   $0, R1, skip4x
-	FMOVS F3, (R0)
-
-skip4x:
-
-endif5:
-	ADD R6, R9, R9
-	ADD R7, R10, R10
-	ADD $4, R8, R8
-	SUB $1, R5, R5
-	CMP $0, R5
-	BGT loop1
-
-end2:
-	RET
-
-// scaleStridedUniformF64NEON is scaleStridedUniformGeneric for float64.
-// func scaleStridedUniformF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
-TEXT ·scaleStridedUniformF64NEON(SB), NOSPLIT, $0-144
-	MOVD dst_base+0(FP), R10
-	MOVD x_base+40(FP), R9
-	MOVD u_base+72(FP), R8
-	MOVD dstStride+32(FP), R0
-	LSL  $3, R0, R7
-	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R6
-	MOVD u_len+80(FP), R5
-	CMP  $0, R5
-	BLE  end2
-
-loop1:
-	MOVD factor_base+96(FP), R4
-	MOVD scale_base+120(FP), R3
-	MOVD R9, R2
-	MOVD R10, R0
-	MOVD dstColumns+24(FP), R1
-	CMP  $8, R1
-	BLT  end4
-
-loop3:
-	FMOVD (R8), F0
-	VDUP  V0.D[0], V12.D2
-	FLDPQ (R3), (F11, F10)
-	FLDPQ 32(R3), (F9, F8)
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
-	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
-	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
-	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
-	VFMLS V11.D2, V12.D2, V3.D2
-	VFMLS V10.D2, V12.D2, V2.D2
-	VFMLS V9.D2, V12.D2, V1.D2
-	VFMLS V8.D2, V12.D2, V0.D2
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R0, R0
-	ADD   $64, R2, R2
-	ADD   $64, R4, R4
-	ADD   $64, R3, R3
-	SUB   $8, R1, R1
-	CMP   $8, R1
-	BGE   loop3
-
-end4:
-	CMP     $0, R1
-	BLE     endif5
-	FMOVD   (R8), F0
-	VDUP    V0.D[0], V12.D2
-	FLDPQ   (R3), (F11, F10)
-	FLDPQ   32(R3), (F9, F8)
-	FLDPQ   (R2), (F7, F6)
-	FLDPQ   32(R2), (F5, F4)
-	FLDPQ   (R4), (F3, F2)
-	FLDPQ   32(R4), (F1, F0)
-	WORD    $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
-	WORD    $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
-	WORD    $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
-	WORD    $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
-	VFMLS   V11.D2, V12.D2, V3.D2
-	VFMLS   V10.D2, V12.D2, V2.D2
-	VFMLS   V9.D2, V12.D2, V1.D2
-	VFMLS   V8.D2, V12.D2, V0.D2
-	TBZ     $2, R1, skip1x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip1x:
-	TBZ     $1, R1, skip2x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip2x:
-	TBZ     $0, R1, skip3x
-	FMOVD.P F3, 8(R0)
-
-skip3x:
-
-endif5:
-	ADD R6, R9, R9
-	ADD R7, R10, R10
-	ADD $8, R8, R8
-	SUB $1, R5, R5
-	CMP $0, R5
-	BGT loop1
-
-end2:
-	RET
-
 // gradientStridedF32NEON is gradientStridedGeneric for float32.
 // func gradientStridedF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
 TEXT ·gradientStridedF32NEON(SB), NOSPLIT, $0-160
@@ -1647,32 +1450,32 @@ loop1:
 	MOVD R11, R0
 	MOVD class_base+104(FP), R3
 	MOVD target_base+136(FP), R2
-	VDUP R9, V16.S4
+	VDUP R9, V12.S4
 	MOVD dstColumns+24(FP), R1
 	CMP  $16, R1
 	BLT  end4
 
 loop3:
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
 	FLDPQ (R3), (F3, F2)
 	FLDPQ 32(R3), (F1, F0)
-	VCMEQ V16.S4, V3.S4, V3.S4
-	VCMEQ V16.S4, V2.S4, V2.S4
-	VCMEQ V16.S4, V1.S4, V1.S4
-	VCMEQ V16.S4, V0.S4, V0.S4
-	FLDPQ (R2), (F15, F14)
-	FLDPQ 32(R2), (F13, F12)
-	FLDPQ (R4), (F11, F10)
-	FLDPQ 32(R4), (F9, F8)
-	FLDPQ (R5), (F7, F6)
-	FLDPQ 32(R5), (F5, F4)
-	WORD  $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
-	WORD  $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
-	WORD  $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
-	WORD  $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
-	VBSL  V7.B16, V15.B16, V3.B16
-	VBSL  V6.B16, V14.B16, V2.B16
-	VBSL  V5.B16, V13.B16, V1.B16
-	VBSL  V4.B16, V12.B16, V0.B16
+	VCMEQ V12.S4, V3.S4, V3.S4
+	VCMEQ V12.S4, V2.S4, V2.S4
+	VCMEQ V12.S4, V1.S4, V1.S4
+	VCMEQ V12.S4, V0.S4, V0.S4
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R3, R3
@@ -1687,26 +1490,26 @@ loop3:
 end4:
 	CMP     $0, R1
 	BLE     endif5
+	FLDPQ   (R4), (F7, F6)
+	FLDPQ   32(R4), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
 	FLDPQ   (R3), (F3, F2)
 	FLDPQ   32(R3), (F1, F0)
-	VCMEQ   V16.S4, V3.S4, V3.S4
-	VCMEQ   V16.S4, V2.S4, V2.S4
-	VCMEQ   V16.S4, V1.S4, V1.S4
-	VCMEQ   V16.S4, V0.S4, V0.S4
-	FLDPQ   (R2), (F15, F14)
-	FLDPQ   32(R2), (F13, F12)
-	FLDPQ   (R4), (F11, F10)
-	FLDPQ   32(R4), (F9, F8)
-	FLDPQ   (R5), (F7, F6)
-	FLDPQ   32(R5), (F5, F4)
-	WORD    $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
-	WORD    $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
-	WORD    $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
-	WORD    $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
-	VBSL    V7.B16, V15.B16, V3.B16
-	VBSL    V6.B16, V14.B16, V2.B16
-	VBSL    V5.B16, V13.B16, V1.B16
-	VBSL    V4.B16, V12.B16, V0.B16
+	VCMEQ   V12.S4, V3.S4, V3.S4
+	VCMEQ   V12.S4, V2.S4, V2.S4
+	VCMEQ   V12.S4, V1.S4, V1.S4
+	VCMEQ   V12.S4, V0.S4, V0.S4
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
 	TBZ     $3, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -1759,35 +1562,35 @@ loop1:
 	MOVD R11, R0
 	MOVD class_base+104(FP), R3
 	MOVD target_base+136(FP), R2
-	VDUP R9, V16.D2
+	VDUP R9, V12.D2
 	MOVD dstColumns+24(FP), R1
 	CMP  $8, R1
 	BLT  end4
 
 loop3:
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
 	FLDPQ (R3), (F1, F0)
 	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
 	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
 	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
 	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
-	VCMEQ V16.D2, V3.D2, V3.D2
-	VCMEQ V16.D2, V2.D2, V2.D2
-	VCMEQ V16.D2, V1.D2, V1.D2
-	VCMEQ V16.D2, V0.D2, V0.D2
-	FLDPQ (R2), (F15, F14)
-	FLDPQ 32(R2), (F13, F12)
-	FLDPQ (R4), (F11, F10)
-	FLDPQ 32(R4), (F9, F8)
-	FLDPQ (R5), (F7, F6)
-	FLDPQ 32(R5), (F5, F4)
-	WORD  $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
-	WORD  $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
-	WORD  $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
-	WORD  $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
-	VBSL  V7.B16, V15.B16, V3.B16
-	VBSL  V6.B16, V14.B16, V2.B16
-	VBSL  V5.B16, V13.B16, V1.B16
-	VBSL  V4.B16, V12.B16, V0.B16
+	VCMEQ V12.D2, V3.D2, V3.D2
+	VCMEQ V12.D2, V2.D2, V2.D2
+	VCMEQ V12.D2, V1.D2, V1.D2
+	VCMEQ V12.D2, V0.D2, V0.D2
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $32, R3, R3
@@ -1802,29 +1605,29 @@ loop3:
 end4:
 	CMP     $0, R1
 	BLE     endif5
+	FLDPQ   (R4), (F7, F6)
+	FLDPQ   32(R4), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
 	FLDPQ   (R3), (F1, F0)
 	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
 	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
 	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
 	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
-	VCMEQ   V16.D2, V3.D2, V3.D2
-	VCMEQ   V16.D2, V2.D2, V2.D2
-	VCMEQ   V16.D2, V1.D2, V1.D2
-	VCMEQ   V16.D2, V0.D2, V0.D2
-	FLDPQ   (R2), (F15, F14)
-	FLDPQ   32(R2), (F13, F12)
-	FLDPQ   (R4), (F11, F10)
-	FLDPQ   32(R4), (F9, F8)
-	FLDPQ   (R5), (F7, F6)
-	FLDPQ   32(R5), (F5, F4)
-	WORD    $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
-	WORD    $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
-	WORD    $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
-	WORD    $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
-	VBSL    V7.B16, V15.B16, V3.B16
-	VBSL    V6.B16, V14.B16, V2.B16
-	VBSL    V5.B16, V13.B16, V1.B16
-	VBSL    V4.B16, V12.B16, V0.B16
+	VCMEQ   V12.D2, V3.D2, V3.D2
+	VCMEQ   V12.D2, V2.D2, V2.D2
+	VCMEQ   V12.D2, V1.D2, V1.D2
+	VCMEQ   V12.D2, V0.D2, V0.D2
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
 	TBZ     $2, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -1872,32 +1675,32 @@ loop1:
 	MOVD R11, R0
 	MOVD class_base+104(FP), R3
 	MOVD target_base+136(FP), R2
-	VDUP R9, V16.S4
+	VDUP R9, V12.S4
 	MOVD dstColumns+24(FP), R1
 	CMP  $16, R1
 	BLT  end4
 
 loop3:
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
 	FLDPQ (R3), (F3, F2)
 	FLDPQ 32(R3), (F1, F0)
-	VCMEQ V16.S4, V3.S4, V3.S4
-	VCMEQ V16.S4, V2.S4, V2.S4
-	VCMEQ V16.S4, V1.S4, V1.S4
-	VCMEQ V16.S4, V0.S4, V0.S4
-	FLDPQ (R2), (F15, F14)
-	FLDPQ 32(R2), (F13, F12)
-	FLDPQ (R4), (F11, F10)
-	FLDPQ 32(R4), (F9, F8)
-	FLDPQ (R5), (F7, F6)
-	FLDPQ 32(R5), (F5, F4)
-	WORD  $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
-	WORD  $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
-	WORD  $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
-	WORD  $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
-	VBSL  V7.B16, V15.B16, V3.B16
-	VBSL  V6.B16, V14.B16, V2.B16
-	VBSL  V5.B16, V13.B16, V1.B16
-	VBSL  V4.B16, V12.B16, V0.B16
+	VCMEQ V12.S4, V3.S4, V3.S4
+	VCMEQ V12.S4, V2.S4, V2.S4
+	VCMEQ V12.S4, V1.S4, V1.S4
+	VCMEQ V12.S4, V0.S4, V0.S4
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R3, R3
@@ -1912,26 +1715,26 @@ loop3:
 end4:
 	CMP     $0, R1
 	BLE     endif5
+	FLDPQ   (R4), (F7, F6)
+	FLDPQ   32(R4), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
 	FLDPQ   (R3), (F3, F2)
 	FLDPQ   32(R3), (F1, F0)
-	VCMEQ   V16.S4, V3.S4, V3.S4
-	VCMEQ   V16.S4, V2.S4, V2.S4
-	VCMEQ   V16.S4, V1.S4, V1.S4
-	VCMEQ   V16.S4, V0.S4, V0.S4
-	FLDPQ   (R2), (F15, F14)
-	FLDPQ   32(R2), (F13, F12)
-	FLDPQ   (R4), (F11, F10)
-	FLDPQ   32(R4), (F9, F8)
-	FLDPQ   (R5), (F7, F6)
-	FLDPQ   32(R5), (F5, F4)
-	WORD    $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
-	WORD    $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
-	WORD    $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
-	WORD    $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
-	VBSL    V7.B16, V15.B16, V3.B16
-	VBSL    V6.B16, V14.B16, V2.B16
-	VBSL    V5.B16, V13.B16, V1.B16
-	VBSL    V4.B16, V12.B16, V0.B16
+	VCMEQ   V12.S4, V3.S4, V3.S4
+	VCMEQ   V12.S4, V2.S4, V2.S4
+	VCMEQ   V12.S4, V1.S4, V1.S4
+	VCMEQ   V12.S4, V0.S4, V0.S4
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
 	TBZ     $3, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -1989,35 +1792,35 @@ loop1:
 	MOVD R11, R0
 	MOVD class_base+104(FP), R3
 	MOVD target_base+136(FP), R2
-	VDUP R9, V16.D2
+	VDUP R9, V12.D2
 	MOVD dstColumns+24(FP), R1
 	CMP  $8, R1
 	BLT  end4
 
 loop3:
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
 	FLDPQ (R3), (F1, F0)
 	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
 	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
 	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
 	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
-	VCMEQ V16.D2, V3.D2, V3.D2
-	VCMEQ V16.D2, V2.D2, V2.D2
-	VCMEQ V16.D2, V1.D2, V1.D2
-	VCMEQ V16.D2, V0.D2, V0.D2
-	FLDPQ (R2), (F15, F14)
-	FLDPQ 32(R2), (F13, F12)
-	FLDPQ (R4), (F11, F10)
-	FLDPQ 32(R4), (F9, F8)
-	FLDPQ (R5), (F7, F6)
-	FLDPQ 32(R5), (F5, F4)
-	WORD  $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
-	WORD  $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
-	WORD  $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
-	WORD  $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
-	VBSL  V7.B16, V15.B16, V3.B16
-	VBSL  V6.B16, V14.B16, V2.B16
-	VBSL  V5.B16, V13.B16, V1.B16
-	VBSL  V4.B16, V12.B16, V0.B16
+	VCMEQ V12.D2, V3.D2, V3.D2
+	VCMEQ V12.D2, V2.D2, V2.D2
+	VCMEQ V12.D2, V1.D2, V1.D2
+	VCMEQ V12.D2, V0.D2, V0.D2
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $32, R3, R3
@@ -2032,29 +1835,29 @@ loop3:
 end4:
 	CMP     $0, R1
 	BLE     endif5
+	FLDPQ   (R4), (F7, F6)
+	FLDPQ   32(R4), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
 	FLDPQ   (R3), (F1, F0)
 	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
 	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
 	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
 	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
-	VCMEQ   V16.D2, V3.D2, V3.D2
-	VCMEQ   V16.D2, V2.D2, V2.D2
-	VCMEQ   V16.D2, V1.D2, V1.D2
-	VCMEQ   V16.D2, V0.D2, V0.D2
-	FLDPQ   (R2), (F15, F14)
-	FLDPQ   32(R2), (F13, F12)
-	FLDPQ   (R4), (F11, F10)
-	FLDPQ   32(R4), (F9, F8)
-	FLDPQ   (R5), (F7, F6)
-	FLDPQ   32(R5), (F5, F4)
-	WORD    $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
-	WORD    $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
-	WORD    $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
-	WORD    $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
-	VBSL    V7.B16, V15.B16, V3.B16
-	VBSL    V6.B16, V14.B16, V2.B16
-	VBSL    V5.B16, V13.B16, V1.B16
-	VBSL    V4.B16, V12.B16, V0.B16
+	VCMEQ   V12.D2, V3.D2, V3.D2
+	VCMEQ   V12.D2, V2.D2, V2.D2
+	VCMEQ   V12.D2, V1.D2, V1.D2
+	VCMEQ   V12.D2, V0.D2, V0.D2
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
 	TBZ     $2, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -2085,6 +1888,794 @@ end2:
 	BEQ  endif6
 
 endif6:
+	RET
+
+// gradientStridedUniformF32NEON is gradientStridedUniformGeneric for float32.
+// func gradientStridedUniformF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32)
+TEXT ·gradientStridedUniformF32NEON(SB), NOSPLIT, $0-208
+	MOVD dst_base+0(FP), R13
+	MOVD x_base+40(FP), R12
+	MOVD first+128(FP), R11
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R10
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R9
+	MOVD u_base+160(FP), R8
+	MOVD count+72(FP), R7
+	CMP  $0, R7
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R6
+	MOVD R12, R5
+	MOVD R13, R0
+	MOVD class_base+104(FP), R4
+	MOVD target_base+136(FP), R3
+	VDUP R11, V12.S4
+	MOVD scale_base+184(FP), R2
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
+	FMOVS (R8), F0
+	VDUP  V0.S[0], V4.S4
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	VFMLS V3.S4, V4.S4, V11.S4
+	VFMLS V2.S4, V4.S4, V10.S4
+	VFMLS V1.S4, V4.S4, V9.S4
+	VFMLS V0.S4, V4.S4, V8.S4
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VCMEQ V12.S4, V3.S4, V3.S4
+	VCMEQ V12.S4, V2.S4, V2.S4
+	VCMEQ V12.S4, V1.S4, V1.S4
+	VCMEQ V12.S4, V0.S4, V0.S4
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R4, R4
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	FLDPQ   (R6), (F3, F2)
+	FLDPQ   32(R6), (F1, F0)
+	WORD    $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
+	FMOVS   (R8), F0
+	VDUP    V0.S[0], V4.S4
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
+	VFMLS   V3.S4, V4.S4, V11.S4
+	VFMLS   V2.S4, V4.S4, V10.S4
+	VFMLS   V1.S4, V4.S4, V9.S4
+	VFMLS   V0.S4, V4.S4, V8.S4
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	VCMEQ   V12.S4, V3.S4, V3.S4
+	VCMEQ   V12.S4, V2.S4, V2.S4
+	VCMEQ   V12.S4, V1.S4, V1.S4
+	VCMEQ   V12.S4, V0.S4, V0.S4
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif5:
+	ADD R9, R12, R12
+	ADD R10, R13, R13
+	ADD $1, R11, R11
+	ADD $4, R8, R8
+	SUB $1, R7, R7
+	CMP $0, R7
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedUniformF64NEON is gradientStridedUniformGeneric for float64.
+// func gradientStridedUniformF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64)
+TEXT ·gradientStridedUniformF64NEON(SB), NOSPLIT, $0-208
+	MOVD dst_base+0(FP), R13
+	MOVD x_base+40(FP), R12
+	MOVD first+128(FP), R11
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R10
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R9
+	MOVD u_base+160(FP), R8
+	MOVD count+72(FP), R7
+	CMP  $0, R7
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R6
+	MOVD R12, R5
+	MOVD R13, R0
+	MOVD class_base+104(FP), R4
+	MOVD target_base+136(FP), R3
+	VDUP R11, V12.D2
+	MOVD scale_base+184(FP), R2
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
+	FMOVD (R8), F0
+	VDUP  V0.D[0], V4.D2
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	VFMLS V3.D2, V4.D2, V11.D2
+	VFMLS V2.D2, V4.D2, V10.D2
+	VFMLS V1.D2, V4.D2, V9.D2
+	VFMLS V0.D2, V4.D2, V8.D2
+	FLDPQ (R4), (F1, F0)
+	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ V12.D2, V3.D2, V3.D2
+	VCMEQ V12.D2, V2.D2, V2.D2
+	VCMEQ V12.D2, V1.D2, V1.D2
+	VCMEQ V12.D2, V0.D2, V0.D2
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $32, R4, R4
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	FLDPQ   (R6), (F3, F2)
+	FLDPQ   32(R6), (F1, F0)
+	WORD    $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
+	FMOVD   (R8), F0
+	VDUP    V0.D[0], V4.D2
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
+	VFMLS   V3.D2, V4.D2, V11.D2
+	VFMLS   V2.D2, V4.D2, V10.D2
+	VFMLS   V1.D2, V4.D2, V9.D2
+	VFMLS   V0.D2, V4.D2, V8.D2
+	FLDPQ   (R4), (F1, F0)
+	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ   V12.D2, V3.D2, V3.D2
+	VCMEQ   V12.D2, V2.D2, V2.D2
+	VCMEQ   V12.D2, V1.D2, V1.D2
+	VCMEQ   V12.D2, V0.D2, V0.D2
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif5:
+	ADD R9, R12, R12
+	ADD R10, R13, R13
+	ADD $1, R11, R11
+	ADD $8, R8, R8
+	SUB $1, R7, R7
+	CMP $0, R7
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedUniformStreamF32NEON is gradientStridedUniformStreamGeneric for float32.
+// func gradientStridedUniformStreamF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32, wait int)
+TEXT ·gradientStridedUniformStreamF32NEON(SB), NOSPLIT, $0-216
+	MOVD dst_base+0(FP), R13
+	MOVD x_base+40(FP), R12
+	MOVD first+128(FP), R11
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R10
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R9
+	MOVD u_base+160(FP), R8
+	MOVD count+72(FP), R7
+	CMP  $0, R7
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R6
+	MOVD R12, R5
+	MOVD R13, R0
+	MOVD class_base+104(FP), R4
+	MOVD target_base+136(FP), R3
+	VDUP R11, V12.S4
+	MOVD scale_base+184(FP), R2
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
+	FMOVS (R8), F0
+	VDUP  V0.S[0], V4.S4
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	VFMLS V3.S4, V4.S4, V11.S4
+	VFMLS V2.S4, V4.S4, V10.S4
+	VFMLS V1.S4, V4.S4, V9.S4
+	VFMLS V0.S4, V4.S4, V8.S4
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VCMEQ V12.S4, V3.S4, V3.S4
+	VCMEQ V12.S4, V2.S4, V2.S4
+	VCMEQ V12.S4, V1.S4, V1.S4
+	VCMEQ V12.S4, V0.S4, V0.S4
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R4, R4
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	FLDPQ   (R6), (F3, F2)
+	FLDPQ   32(R6), (F1, F0)
+	WORD    $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
+	FMOVS   (R8), F0
+	VDUP    V0.S[0], V4.S4
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
+	VFMLS   V3.S4, V4.S4, V11.S4
+	VFMLS   V2.S4, V4.S4, V10.S4
+	VFMLS   V1.S4, V4.S4, V9.S4
+	VFMLS   V0.S4, V4.S4, V8.S4
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	VCMEQ   V12.S4, V3.S4, V3.S4
+	VCMEQ   V12.S4, V2.S4, V2.S4
+	VCMEQ   V12.S4, V1.S4, V1.S4
+	VCMEQ   V12.S4, V0.S4, V0.S4
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif5:
+	ADD R9, R12, R12
+	ADD R10, R13, R13
+	ADD $1, R11, R11
+	ADD $4, R8, R8
+	SUB $1, R7, R7
+	CMP $0, R7
+	BGT loop1
+
+end2:
+	MOVD wait+208(FP), R0
+	CMP  $0, R0
+	BEQ  endif6
+
+endif6:
+	RET
+
+// gradientStridedUniformStreamF64NEON is gradientStridedUniformStreamGeneric for float64.
+// func gradientStridedUniformStreamF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64, wait int)
+TEXT ·gradientStridedUniformStreamF64NEON(SB), NOSPLIT, $0-216
+	MOVD dst_base+0(FP), R13
+	MOVD x_base+40(FP), R12
+	MOVD first+128(FP), R11
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R10
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R9
+	MOVD u_base+160(FP), R8
+	MOVD count+72(FP), R7
+	CMP  $0, R7
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R6
+	MOVD R12, R5
+	MOVD R13, R0
+	MOVD class_base+104(FP), R4
+	MOVD target_base+136(FP), R3
+	VDUP R11, V12.D2
+	MOVD scale_base+184(FP), R2
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
+	FMOVD (R8), F0
+	VDUP  V0.D[0], V4.D2
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	VFMLS V3.D2, V4.D2, V11.D2
+	VFMLS V2.D2, V4.D2, V10.D2
+	VFMLS V1.D2, V4.D2, V9.D2
+	VFMLS V0.D2, V4.D2, V8.D2
+	FLDPQ (R4), (F1, F0)
+	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ V12.D2, V3.D2, V3.D2
+	VCMEQ V12.D2, V2.D2, V2.D2
+	VCMEQ V12.D2, V1.D2, V1.D2
+	VCMEQ V12.D2, V0.D2, V0.D2
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $32, R4, R4
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	FLDPQ   (R6), (F3, F2)
+	FLDPQ   32(R6), (F1, F0)
+	WORD    $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
+	FMOVD   (R8), F0
+	VDUP    V0.D[0], V4.D2
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
+	VFMLS   V3.D2, V4.D2, V11.D2
+	VFMLS   V2.D2, V4.D2, V10.D2
+	VFMLS   V1.D2, V4.D2, V9.D2
+	VFMLS   V0.D2, V4.D2, V8.D2
+	FLDPQ   (R4), (F1, F0)
+	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ   V12.D2, V3.D2, V3.D2
+	VCMEQ   V12.D2, V2.D2, V2.D2
+	VCMEQ   V12.D2, V1.D2, V1.D2
+	VCMEQ   V12.D2, V0.D2, V0.D2
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif5:
+	ADD R9, R12, R12
+	ADD R10, R13, R13
+	ADD $1, R11, R11
+	ADD $8, R8, R8
+	SUB $1, R7, R7
+	CMP $0, R7
+	BGT loop1
+
+end2:
+	MOVD wait+208(FP), R0
+	CMP  $0, R0
+	BEQ  endif6
+
+endif6:
+	RET
+
+// gradientStridedSoftF32NEON is gradientStridedSoftGeneric for float32.
+// func gradientStridedSoftF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, uStride int, count int, factor []float32, scale []float32)
+TEXT ·gradientStridedSoftF32NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R12
+	MOVD x_base+40(FP), R11
+	MOVD u_base+72(FP), R10
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R9
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R8
+	MOVD uStride+96(FP), R0
+	LSL  $2, R0, R7
+	MOVD count+104(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+112(FP), R5
+	MOVD scale_base+136(FP), R4
+	MOVD R11, R3
+	MOVD R10, R1
+	MOVD R12, R0
+	MOVD dstColumns+24(FP), R2
+	CMP  $16, R2
+	BLT  end4
+
+loop3:
+	FLDPQ (R1), (F15, F14)
+	FLDPQ 32(R1), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	VFMLS V11.S4, V15.S4, V3.S4
+	VFMLS V10.S4, V14.S4, V2.S4
+	VFMLS V9.S4, V13.S4, V1.S4
+	VFMLS V8.S4, V12.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R3, R3
+	ADD   $64, R1, R1
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop3
+
+end4:
+	CMP   $0, R2
+	BLE   endif5
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	ADD   R2<<2, R1, R1
+	TBZ   $0, R2, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V15.S[0]
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V15.D2, V0.D2, V15.D2
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R1), F15
+
+skip3x:
+	TBZ     $3, R2, skip4x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R1), (F15, F14)
+
+skip4x:
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	VFMLS   V11.S4, V15.S4, V3.S4
+	VFMLS   V10.S4, V14.S4, V2.S4
+	VFMLS   V9.S4, V13.S4, V1.S4
+	VFMLS   V8.S4, V12.S4, V0.S4
+	TBZ     $3, R2, skip5x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip5x:
+	TBZ     $2, R2, skip6x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip6x:
+	TBZ     $1, R2, skip7x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip7x:
+	TBZ   $0, R2, skip8x
+	FMOVS F3, (R0)
+
+skip8x:
+
+endif5:
+	ADD R8, R11, R11
+	ADD R7, R10, R10
+	ADD R9, R12, R12
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedSoftF64NEON is gradientStridedSoftGeneric for float64.
+// func gradientStridedSoftF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, uStride int, count int, factor []float64, scale []float64)
+TEXT ·gradientStridedSoftF64NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R12
+	MOVD x_base+40(FP), R11
+	MOVD u_base+72(FP), R10
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R9
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R8
+	MOVD uStride+96(FP), R0
+	LSL  $3, R0, R7
+	MOVD count+104(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+112(FP), R5
+	MOVD scale_base+136(FP), R4
+	MOVD R11, R3
+	MOVD R10, R1
+	MOVD R12, R0
+	MOVD dstColumns+24(FP), R2
+	CMP  $8, R2
+	BLT  end4
+
+loop3:
+	FLDPQ (R1), (F15, F14)
+	FLDPQ 32(R1), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	VFMLS V11.D2, V15.D2, V3.D2
+	VFMLS V10.D2, V14.D2, V2.D2
+	VFMLS V9.D2, V13.D2, V1.D2
+	VFMLS V8.D2, V12.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R3, R3
+	ADD   $64, R1, R1
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop3
+
+end4:
+	CMP     $0, R2
+	BLE     endif5
+	VMOVI   $0, V15.B16
+	VMOVI   $0, V14.B16
+	VMOVI   $0, V13.B16
+	VMOVI   $0, V12.B16
+	ADD     R2<<3, R1, R1
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V15.D2, V0.D2, V15.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R1), F15
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R1), (F15, F14)
+
+skip3x:
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	VFMLS   V11.D2, V15.D2, V3.D2
+	VFMLS   V10.D2, V14.D2, V2.D2
+	VFMLS   V9.D2, V13.D2, V1.D2
+	VFMLS   V8.D2, V12.D2, V0.D2
+	TBZ     $2, R2, skip4x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip4x:
+	TBZ     $1, R2, skip5x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip5x:
+	TBZ     $0, R2, skip6x
+	FMOVD.P F3, 8(R0)
+
+skip6x:
+
+endif5:
+	ADD R8, R11, R11
+	ADD R7, R10, R10
+	ADD R9, R12, R12
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
 	RET
 
 // spreadTargetsF32NEON is spreadTargetsGeneric for float32.
@@ -2357,9 +2948,207 @@ end7:
 endif5:
 	RET
 
+// splitLogSumsF32NEON is splitLogSumsGeneric for float32.
+// func splitLogSumsF32NEON(hi []float32, lo []float32, m []float32, ln []float64)
+TEXT ·splitLogSumsF32NEON(SB), NOSPLIT, $0-96
+	MOVD hi_base+0(FP), R4
+	MOVD lo_base+24(FP), R3
+	MOVD m_base+48(FP), R2
+	MOVD ln_base+72(FP), R1
+	MOVD hi_len+8(FP), R0
+	CMP  $0, R0
+	BLE  end2
+
+loop1:
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	WORD  $0x0e617869 // FCVTL V9.2D, V3.2S
+	WORD  $0x4e617868 // FCVTL2 V8.2D, V3.4S
+	WORD  $0x0e617847 // FCVTL V7.2D, V2.2S
+	WORD  $0x4e617846 // FCVTL2 V6.2D, V2.4S
+	WORD  $0x0e61782b // FCVTL V11.2D, V1.2S
+	WORD  $0x4e61782a // FCVTL2 V10.2D, V1.4S
+	WORD  $0x0e617805 // FCVTL V5.2D, V0.2S
+	WORD  $0x4e617804 // FCVTL2 V4.2D, V0.4S
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	WORD  $0x4e63d537 // FADD V23.2D, V9.2D, V3.2D
+	WORD  $0x4e62d516 // FADD V22.2D, V8.2D, V2.2D
+	WORD  $0x4e61d4f5 // FADD V21.2D, V7.2D, V1.2D
+	WORD  $0x4e60d4d4 // FADD V20.2D, V6.2D, V0.2D
+	WORD  $0x4ee9d6ef // FSUB V15.2D, V23.2D, V9.2D
+	WORD  $0x4ee8d6ce // FSUB V14.2D, V22.2D, V8.2D
+	WORD  $0x4ee7d6ad // FSUB V13.2D, V21.2D, V7.2D
+	WORD  $0x4ee6d68c // FSUB V12.2D, V20.2D, V6.2D
+	WORD  $0x4eefd6e3 // FSUB V3.2D, V23.2D, V15.2D
+	WORD  $0x4eeed6c2 // FSUB V2.2D, V22.2D, V14.2D
+	WORD  $0x4eedd6a1 // FSUB V1.2D, V21.2D, V13.2D
+	WORD  $0x4eecd680 // FSUB V0.2D, V20.2D, V12.2D
+	WORD  $0x4ee3d529 // FSUB V9.2D, V9.2D, V3.2D
+	WORD  $0x4ee2d508 // FSUB V8.2D, V8.2D, V2.2D
+	WORD  $0x4ee1d4e7 // FSUB V7.2D, V7.2D, V1.2D
+	WORD  $0x4ee0d4c6 // FSUB V6.2D, V6.2D, V0.2D
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	WORD  $0x4ee3d5e3 // FSUB V3.2D, V15.2D, V3.2D
+	WORD  $0x4ee2d5c2 // FSUB V2.2D, V14.2D, V2.2D
+	WORD  $0x4ee1d5a1 // FSUB V1.2D, V13.2D, V1.2D
+	WORD  $0x4ee0d580 // FSUB V0.2D, V12.2D, V0.2D
+	WORD  $0x4ee3d529 // FSUB V9.2D, V9.2D, V3.2D
+	WORD  $0x4ee2d508 // FSUB V8.2D, V8.2D, V2.2D
+	WORD  $0x4ee1d4e7 // FSUB V7.2D, V7.2D, V1.2D
+	WORD  $0x4ee0d4c6 // FSUB V6.2D, V6.2D, V0.2D
+	FLDPQ 64(R1), (F3, F2)
+	FLDPQ 96(R1), (F1, F0)
+	WORD  $0x4e63d573 // FADD V19.2D, V11.2D, V3.2D
+	WORD  $0x4e62d552 // FADD V18.2D, V10.2D, V2.2D
+	WORD  $0x4e61d4b1 // FADD V17.2D, V5.2D, V1.2D
+	WORD  $0x4e60d490 // FADD V16.2D, V4.2D, V0.2D
+	WORD  $0x4eebd66f // FSUB V15.2D, V19.2D, V11.2D
+	WORD  $0x4eead64e // FSUB V14.2D, V18.2D, V10.2D
+	WORD  $0x4ee5d62d // FSUB V13.2D, V17.2D, V5.2D
+	WORD  $0x4ee4d60c // FSUB V12.2D, V16.2D, V4.2D
+	WORD  $0x4eefd663 // FSUB V3.2D, V19.2D, V15.2D
+	WORD  $0x4eeed642 // FSUB V2.2D, V18.2D, V14.2D
+	WORD  $0x4eedd621 // FSUB V1.2D, V17.2D, V13.2D
+	WORD  $0x4eecd600 // FSUB V0.2D, V16.2D, V12.2D
+	WORD  $0x4ee3d56b // FSUB V11.2D, V11.2D, V3.2D
+	WORD  $0x4ee2d54a // FSUB V10.2D, V10.2D, V2.2D
+	WORD  $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FLDPQ 64(R1), (F3, F2)
+	FLDPQ 96(R1), (F1, F0)
+	WORD  $0x4ee3d5e3 // FSUB V3.2D, V15.2D, V3.2D
+	WORD  $0x4ee2d5c2 // FSUB V2.2D, V14.2D, V2.2D
+	WORD  $0x4ee1d5a1 // FSUB V1.2D, V13.2D, V1.2D
+	WORD  $0x4ee0d580 // FSUB V0.2D, V12.2D, V0.2D
+	WORD  $0x4ee3d56f // FSUB V15.2D, V11.2D, V3.2D
+	WORD  $0x4ee2d54e // FSUB V14.2D, V10.2D, V2.2D
+	WORD  $0x4ee1d4ad // FSUB V13.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d48c // FSUB V12.2D, V4.2D, V0.2D
+	WORD  $0x0e616ae1 // FCVTN V1.2S, V23.2D
+	WORD  $0x4e616ac1 // FCVTN2 V1.4S, V22.2D
+	WORD  $0x0e616aa0 // FCVTN V0.2S, V21.2D
+	WORD  $0x4e616a80 // FCVTN2 V0.4S, V20.2D
+	WORD  $0x0e616a65 // FCVTN V5.2S, V19.2D
+	WORD  $0x4e616a45 // FCVTN2 V5.4S, V18.2D
+	WORD  $0x0e616a24 // FCVTN V4.2S, V17.2D
+	WORD  $0x4e616a04 // FCVTN2 V4.4S, V16.2D
+	FSTPQ (F1, F0), (R4)
+	FSTPQ (F5, F4), 32(R4)
+	WORD  $0x0e617823 // FCVTL V3.2D, V1.2S
+	WORD  $0x4e617822 // FCVTL2 V2.2D, V1.4S
+	WORD  $0x0e617801 // FCVTL V1.2D, V0.2S
+	WORD  $0x4e617800 // FCVTL2 V0.2D, V0.4S
+	WORD  $0x0e6178ab // FCVTL V11.2D, V5.2S
+	WORD  $0x4e6178aa // FCVTL2 V10.2D, V5.4S
+	WORD  $0x0e617885 // FCVTL V5.2D, V4.2S
+	WORD  $0x4e617884 // FCVTL2 V4.2D, V4.4S
+	WORD  $0x4ee3d6e3 // FSUB V3.2D, V23.2D, V3.2D
+	WORD  $0x4ee2d6c2 // FSUB V2.2D, V22.2D, V2.2D
+	WORD  $0x4ee1d6a1 // FSUB V1.2D, V21.2D, V1.2D
+	WORD  $0x4ee0d680 // FSUB V0.2D, V20.2D, V0.2D
+	WORD  $0x4e69d469 // FADD V9.2D, V3.2D, V9.2D
+	WORD  $0x4e68d448 // FADD V8.2D, V2.2D, V8.2D
+	WORD  $0x4e67d427 // FADD V7.2D, V1.2D, V7.2D
+	WORD  $0x4e66d406 // FADD V6.2D, V0.2D, V6.2D
+	WORD  $0x4eebd661 // FSUB V1.2D, V19.2D, V11.2D
+	WORD  $0x4eead643 // FSUB V3.2D, V18.2D, V10.2D
+	WORD  $0x4ee5d620 // FSUB V0.2D, V17.2D, V5.2D
+	WORD  $0x4ee4d602 // FSUB V2.2D, V16.2D, V4.2D
+	WORD  $0x4e6fd421 // FADD V1.2D, V1.2D, V15.2D
+	WORD  $0x4e6ed465 // FADD V5.2D, V3.2D, V14.2D
+	WORD  $0x4e6dd400 // FADD V0.2D, V0.2D, V13.2D
+	WORD  $0x4e6cd444 // FADD V4.2D, V2.2D, V12.2D
+	WORD  $0x0e616923 // FCVTN V3.2S, V9.2D
+	WORD  $0x4e616903 // FCVTN2 V3.4S, V8.2D
+	WORD  $0x0e6168e2 // FCVTN V2.2S, V7.2D
+	WORD  $0x4e6168c2 // FCVTN2 V2.4S, V6.2D
+	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
+	WORD  $0x4e6168a1 // FCVTN2 V1.4S, V5.2D
+	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
+	WORD  $0x4e616880 // FCVTN2 V0.4S, V4.2D
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	ADD   $128, R1, R1
+	SUB   $16, R0, R0
+	CMP   $0, R0
+	BGT   loop1
+
+end2:
+	RET
+
+// splitLogSumsF64NEON is splitLogSumsGeneric for float64.
+// func splitLogSumsF64NEON(hi []float64, lo []float64, m []float64, ln []float64)
+TEXT ·splitLogSumsF64NEON(SB), NOSPLIT, $0-96
+	MOVD hi_base+0(FP), R4
+	MOVD lo_base+24(FP), R3
+	MOVD m_base+48(FP), R2
+	MOVD ln_base+72(FP), R1
+	MOVD hi_len+8(FP), R0
+	CMP  $0, R0
+	BLE  end2
+
+loop1:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	WORD  $0x4e63d4ef // FADD V15.2D, V7.2D, V3.2D
+	WORD  $0x4e62d4ce // FADD V14.2D, V6.2D, V2.2D
+	WORD  $0x4e61d4ad // FADD V13.2D, V5.2D, V1.2D
+	WORD  $0x4e60d48c // FADD V12.2D, V4.2D, V0.2D
+	WORD  $0x4ee7d5eb // FSUB V11.2D, V15.2D, V7.2D
+	WORD  $0x4ee6d5ca // FSUB V10.2D, V14.2D, V6.2D
+	WORD  $0x4ee5d5a9 // FSUB V9.2D, V13.2D, V5.2D
+	WORD  $0x4ee4d588 // FSUB V8.2D, V12.2D, V4.2D
+	WORD  $0x4eebd5e3 // FSUB V3.2D, V15.2D, V11.2D
+	WORD  $0x4eead5c2 // FSUB V2.2D, V14.2D, V10.2D
+	WORD  $0x4ee9d5a1 // FSUB V1.2D, V13.2D, V9.2D
+	WORD  $0x4ee8d580 // FSUB V0.2D, V12.2D, V8.2D
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	WORD  $0x4ee3d563 // FSUB V3.2D, V11.2D, V3.2D
+	WORD  $0x4ee2d542 // FSUB V2.2D, V10.2D, V2.2D
+	WORD  $0x4ee1d521 // FSUB V1.2D, V9.2D, V1.2D
+	WORD  $0x4ee0d500 // FSUB V0.2D, V8.2D, V0.2D
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FSTPQ (F15, F14), (R4)
+	FSTPQ (F13, F12), 32(R4)
+	WORD  $0x4eefd5e3 // FSUB V3.2D, V15.2D, V15.2D
+	WORD  $0x4eeed5c2 // FSUB V2.2D, V14.2D, V14.2D
+	WORD  $0x4eedd5a1 // FSUB V1.2D, V13.2D, V13.2D
+	WORD  $0x4eecd580 // FSUB V0.2D, V12.2D, V12.2D
+	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
+	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
+	WORD  $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
+	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	ADD   $64, R1, R1
+	SUB   $8, R0, R0
+	CMP   $0, R0
+	BGT   loop1
+
+end2:
+	RET
+
 // addLogSoftmaxF32NEON is addLogSoftmaxGeneric for float32.
-// func addLogSoftmaxF32NEON(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int)
-TEXT ·addLogSoftmaxF32NEON(SB), NOSPLIT, $0-176
+// func addLogSoftmaxF32NEON(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int, first int)
+TEXT ·addLogSoftmaxF32NEON(SB), NOSPLIT, $0-184
 	MOVD mass_base+24(FP), R11
 	MOVD u_base+48(FP), R2
 	MOVD uStride+72(FP), R0
@@ -2375,21 +3164,47 @@ TEXT ·addLogSoftmaxF32NEON(SB), NOSPLIT, $0-176
 	BLT  end2
 
 loop1:
+	VMOVI $0, V23.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V16.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif3
 	FLDPQ (R9), (F23, F22)
 	FLDPQ 32(R9), (F21, F20)
 	FLDPQ 64(R9), (F19, F18)
 	FLDPQ 96(R9), (F17, F16)
+
+endif3:
 	MOVD  R3, R4
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V8.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif4
 	FLDPQ (R11), (F15, F14)
 	FLDPQ 32(R11), (F13, F12)
 	FLDPQ 64(R11), (F11, F10)
 	FLDPQ 96(R11), (F9, F8)
-	MOVD  R2, R1
-	MOVD  count+168(FP), R0
-	CMP   $0, R0
-	BLE   end4
 
-loop3:
+endif4:
+	MOVD R2, R1
+	MOVD count+168(FP), R0
+	CMP  $0, R0
+	BLE  end6
+
+loop5:
 	FLDPQ (R1), (F27, F26)
 	FLDPQ 32(R1), (F25, F24)
 	WORD  $0x0e617b67 // FCVTL V7.2D, V27.2S
@@ -2455,9 +3270,9 @@ loop3:
 	ADD   R6, R4, R4
 	SUB   $1, R0, R0
 	CMP   $0, R0
-	BGT   loop3
+	BGT   loop5
 
-end4:
+end6:
 	FSTPQ (F15, F14), (R11)
 	FSTPQ (F13, F12), 32(R11)
 	FSTPQ (F11, F10), 64(R11)
@@ -2478,20 +3293,46 @@ end4:
 
 end2:
 	CMP   $0, R5
-	BLE   endif5
+	BLE   endif7
+	VMOVI $0, V23.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V16.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif8
 	FLDPQ (R9), (F23, F22)
 	FLDPQ 32(R9), (F21, F20)
 	FLDPQ 64(R9), (F19, F18)
 	FLDPQ 96(R9), (F17, F16)
+
+endif8:
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V8.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif9
 	FLDPQ (R11), (F15, F14)
 	FLDPQ 32(R11), (F13, F12)
 	FLDPQ 64(R11), (F11, F10)
 	FLDPQ 96(R11), (F9, F8)
-	MOVD  count+168(FP), R1
-	CMP   $0, R1
-	BLE   end7
 
-loop6:
+endif9:
+	MOVD count+168(FP), R1
+	CMP  $0, R1
+	BLE  end11
+
+loop10:
 	VMOVI $0, V27.B16
 	VMOVI $0, V26.B16
 	VMOVI $0, V25.B16
@@ -2605,9 +3446,9 @@ skip8x:
 	ADD   R6, R3, R3
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop6
+	BGT   loop10
 
-end7:
+end11:
 	FSTPQ (F15, F14), (R11)
 	FSTPQ (F13, F12), 32(R11)
 	FSTPQ (F11, F10), 64(R11)
@@ -2617,12 +3458,12 @@ end7:
 	FSTPQ (F19, F18), 64(R9)
 	FSTPQ (F17, F16), 96(R9)
 
-endif5:
+endif7:
 	RET
 
 // addLogSoftmaxF64NEON is addLogSoftmaxGeneric for float64.
-// func addLogSoftmaxF64NEON(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int)
-TEXT ·addLogSoftmaxF64NEON(SB), NOSPLIT, $0-176
+// func addLogSoftmaxF64NEON(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int, first int)
+TEXT ·addLogSoftmaxF64NEON(SB), NOSPLIT, $0-184
 	VMOVI $0, V1.B16
 	MOVD  mass_base+24(FP), R11
 	MOVD  u_base+48(FP), R2
@@ -2639,17 +3480,35 @@ TEXT ·addLogSoftmaxF64NEON(SB), NOSPLIT, $0-176
 	BLT   end2
 
 loop1:
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif3
 	FLDPQ (R9), (F16, F15)
 	FLDPQ 32(R9), (F14, F13)
+
+endif3:
 	MOVD  R3, R4
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif4
 	FLDPQ (R11), (F12, F11)
 	FLDPQ 32(R11), (F10, F9)
-	MOVD  R2, R1
-	MOVD  count+168(FP), R0
-	CMP   $0, R0
-	BLE   end4
 
-loop3:
+endif4:
+	MOVD R2, R1
+	MOVD count+168(FP), R0
+	CMP  $0, R0
+	BLE  end6
+
+loop5:
 	FLDPQ (R1), (F24, F23)
 	FLDPQ 32(R1), (F22, F21)
 	WORD  $0x4e6cd70c // FADD V12.2D, V24.2D, V12.2D
@@ -2690,9 +3549,9 @@ loop3:
 	ADD   R6, R4, R4
 	SUB   $1, R0, R0
 	CMP   $0, R0
-	BGT   loop3
+	BGT   loop5
 
-end4:
+end6:
 	FSTPQ (F12, F11), (R11)
 	FSTPQ (F10, F9), 32(R11)
 	ADD   $64, R11, R11
@@ -2709,16 +3568,34 @@ end4:
 
 end2:
 	CMP   $0, R5
-	BLE   endif5
+	BLE   endif7
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif8
 	FLDPQ (R9), (F16, F15)
 	FLDPQ 32(R9), (F14, F13)
+
+endif8:
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif9
 	FLDPQ (R11), (F12, F11)
 	FLDPQ 32(R11), (F10, F9)
-	MOVD  count+168(FP), R1
-	CMP   $0, R1
-	BLE   end7
 
-loop6:
+endif9:
+	MOVD count+168(FP), R1
+	CMP  $0, R1
+	BLE  end11
+
+loop10:
 	VMOVI   $0, V24.B16
 	VMOVI   $0, V23.B16
 	VMOVI   $0, V22.B16
@@ -2797,20 +3674,20 @@ skip6x:
 	ADD   R6, R3, R3
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop6
+	BGT   loop10
 
-end7:
+end11:
 	FSTPQ (F12, F11), (R11)
 	FSTPQ (F10, F9), 32(R11)
 	FSTPQ (F16, F15), (R9)
 	FSTPQ (F14, F13), 32(R9)
 
-endif5:
+endif7:
 	RET
 
 // addLogSoftmaxUniformF32NEON is addLogSoftmaxUniformGeneric for float32.
-// func addLogSoftmaxUniformF32NEON(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32)
-TEXT ·addLogSoftmaxUniformF32NEON(SB), NOSPLIT, $0-136
+// func addLogSoftmaxUniformF32NEON(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32, first int)
+TEXT ·addLogSoftmaxUniformF32NEON(SB), NOSPLIT, $0-144
 	VMOVI $0, V1.B16
 	MOVD  dot_base+0(FP), R8
 	MOVD  x_base+48(FP), R3
@@ -2823,17 +3700,30 @@ TEXT ·addLogSoftmaxUniformF32NEON(SB), NOSPLIT, $0-136
 	BLT   end2
 
 loop1:
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+136(FP), R0
+	CMP   $0, R0
+	BEQ   endif3
 	FLDPQ (R8), (F16, F15)
 	FLDPQ 32(R8), (F14, F13)
 	FLDPQ 64(R8), (F12, F11)
 	FLDPQ 96(R8), (F10, F9)
-	MOVD  R3, R2
-	MOVD  u_base+24(FP), R1
-	MOVD  u_len+32(FP), R0
-	CMP   $0, R0
-	BLE   end4
 
-loop3:
+endif3:
+	MOVD R3, R2
+	MOVD u_base+24(FP), R1
+	MOVD u_len+32(FP), R0
+	CMP  $0, R0
+	BLE  end5
+
+loop4:
 	FMOVS (R1), F0
 	VDUP  V0.S[0], V18.S4
 	WORD  $0x4e21e651 // FCMEQ V17.4S, V18.4S, V1.4S
@@ -2879,9 +3769,9 @@ loop3:
 	ADD   R5, R2, R2
 	SUB   $1, R0, R0
 	CMP   $0, R0
-	BGT   loop3
+	BGT   loop4
 
-end4:
+end5:
 	FSTPQ (F16, F15), (R8)
 	FSTPQ (F14, F13), 32(R8)
 	FSTPQ (F12, F11), 64(R8)
@@ -2896,17 +3786,30 @@ end4:
 
 end2:
 	CMP   $0, R4
-	BLE   endif5
+	BLE   endif6
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+136(FP), R0
+	CMP   $0, R0
+	BEQ   endif7
 	FLDPQ (R8), (F16, F15)
 	FLDPQ 32(R8), (F14, F13)
 	FLDPQ 64(R8), (F12, F11)
 	FLDPQ 96(R8), (F10, F9)
-	MOVD  u_base+24(FP), R2
-	MOVD  u_len+32(FP), R1
-	CMP   $0, R1
-	BLE   end7
 
-loop6:
+endif7:
+	MOVD u_base+24(FP), R2
+	MOVD u_len+32(FP), R1
+	CMP  $0, R1
+	BLE  end9
+
+loop8:
 	FMOVS (R2), F0
 	VDUP  V0.S[0], V18.S4
 	WORD  $0x4e21e651 // FCMEQ V17.4S, V18.4S, V1.4S
@@ -2976,20 +3879,20 @@ skip4x:
 	ADD   R5, R3, R3
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop6
+	BGT   loop8
 
-end7:
+end9:
 	FSTPQ (F16, F15), (R8)
 	FSTPQ (F14, F13), 32(R8)
 	FSTPQ (F12, F11), 64(R8)
 	FSTPQ (F10, F9), 96(R8)
 
-endif5:
+endif6:
 	RET
 
 // addLogSoftmaxUniformF64NEON is addLogSoftmaxUniformGeneric for float64.
-// func addLogSoftmaxUniformF64NEON(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64)
-TEXT ·addLogSoftmaxUniformF64NEON(SB), NOSPLIT, $0-136
+// func addLogSoftmaxUniformF64NEON(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64, first int)
+TEXT ·addLogSoftmaxUniformF64NEON(SB), NOSPLIT, $0-144
 	VMOVI $0, V1.B16
 	MOVD  dot_base+0(FP), R8
 	MOVD  x_base+48(FP), R3
@@ -3002,15 +3905,24 @@ TEXT ·addLogSoftmaxUniformF64NEON(SB), NOSPLIT, $0-136
 	BLT   end2
 
 loop1:
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+136(FP), R0
+	CMP   $0, R0
+	BEQ   endif3
 	FLDPQ (R8), (F12, F11)
 	FLDPQ 32(R8), (F10, F9)
-	MOVD  R3, R2
-	MOVD  u_base+24(FP), R1
-	MOVD  u_len+32(FP), R0
-	CMP   $0, R0
-	BLE   end4
 
-loop3:
+endif3:
+	MOVD R3, R2
+	MOVD u_base+24(FP), R1
+	MOVD u_len+32(FP), R0
+	CMP  $0, R0
+	BLE  end5
+
+loop4:
 	FMOVD (R1), F0
 	VDUP  V0.D[0], V14.D2
 	WORD  $0x4e61e5cd // FCMEQ V13.2D, V14.2D, V1.2D
@@ -3044,9 +3956,9 @@ loop3:
 	ADD   R5, R2, R2
 	SUB   $1, R0, R0
 	CMP   $0, R0
-	BGT   loop3
+	BGT   loop4
 
-end4:
+end5:
 	FSTPQ (F12, F11), (R8)
 	FSTPQ (F10, F9), 32(R8)
 	ADD   $64, R8, R8
@@ -3059,15 +3971,24 @@ end4:
 
 end2:
 	CMP   $0, R4
-	BLE   endif5
+	BLE   endif6
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+136(FP), R0
+	CMP   $0, R0
+	BEQ   endif7
 	FLDPQ (R8), (F12, F11)
 	FLDPQ 32(R8), (F10, F9)
-	MOVD  u_base+24(FP), R2
-	MOVD  u_len+32(FP), R1
-	CMP   $0, R1
-	BLE   end7
 
-loop6:
+endif7:
+	MOVD u_base+24(FP), R2
+	MOVD u_len+32(FP), R1
+	CMP  $0, R1
+	BLE  end9
+
+loop8:
 	FMOVD   (R2), F0
 	VDUP    V0.D[0], V14.D2
 	WORD    $0x4e61e5cd // FCMEQ V13.2D, V14.2D, V1.2D
@@ -3120,290 +4041,13 @@ skip3x:
 	ADD   R5, R3, R3
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop6
+	BGT   loop8
 
-end7:
+end9:
 	FSTPQ (F12, F11), (R8)
 	FSTPQ (F10, F9), 32(R8)
 
-endif5:
-	RET
-
-// subtractTargetsF32NEON is subtractTargetsGeneric for float32.
-// func subtractTargetsF32NEON(dst []float32, dstStride int, u []float32, uColumns int, uStride int, scale []float32, count int)
-TEXT ·subtractTargetsF32NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD u_base+32(FP), R3
-	MOVD scale_base+72(FP), R8
-	MOVD dstStride+24(FP), R0
-	LSL  $2, R0, R7
-	MOVD uStride+64(FP), R0
-	LSL  $2, R0, R6
-	MOVD uColumns+56(FP), R5
-	CMP  $16, R5
-	BLT  end2
-
-loop1:
-	FLDPQ (R8), (F11, F10)
-	FLDPQ 32(R8), (F9, F8)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+96(FP), R0
-	CMP   $0, R0
-	BLE   end4
-
-loop3:
-	FLDPQ (R4), (F7, F6)
-	FLDPQ 32(R4), (F5, F4)
-	FLDPQ (R1), (F3, F2)
-	FLDPQ 32(R1), (F1, F0)
-	VFMLS V11.S4, V7.S4, V3.S4
-	VFMLS V10.S4, V6.S4, V2.S4
-	VFMLS V9.S4, V5.S4, V1.S4
-	VFMLS V8.S4, V4.S4, V0.S4
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R6, R4, R4
-	ADD   R7, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	ADD $64, R2, R2
-	ADD $64, R3, R3
-	ADD $64, R8, R8
-	SUB $16, R5, R5
-	CMP $16, R5
-	BGE loop1
-
-end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	MOVD  count+96(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	VMOVI $0, V8.B16
-	VMOVI $0, V7.B16
-	VMOVI $0, V6.B16
-	VMOVI $0, V5.B16
-	ADD   R5<<2, R3, R0
-	TBZ   $0, R5, skip1x
-	SUB   $4, R0, R0
-	VLD1  (R0), V8.S[0]
-
-skip1x:
-	TBZ     $1, R5, skip2x
-	FMOVD.W -8(R0), F0
-	VZIP1   V8.D2, V0.D2, V8.D2
-
-skip2x:
-	TBZ     $2, R5, skip3x
-	VMOV    V8.B16, V7.B16
-	FMOVQ.W -16(R0), F8
-
-skip3x:
-	TBZ     $3, R5, skip4x
-	VMOV    V8.B16, V6.B16
-	VMOV    V7.B16, V5.B16
-	FLDPQ.W -32(R0), (F8, F7)
-
-skip4x:
-	VMOVI $0, V3.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V0.B16
-	ADD   R5<<2, R2, R0
-	TBZ   $0, R5, skip5x
-	SUB   $4, R0, R0
-	VLD1  (R0), V3.S[0]
-
-skip5x:
-	TBZ     $1, R5, skip6x
-	FMOVD.W -8(R0), F4
-	VZIP1   V3.D2, V4.D2, V3.D2
-
-skip6x:
-	TBZ     $2, R5, skip7x
-	VMOV    V3.B16, V2.B16
-	FMOVQ.W -16(R0), F3
-
-skip7x:
-	TBZ     $3, R5, skip8x
-	VMOV    V3.B16, V1.B16
-	VMOV    V2.B16, V0.B16
-	FLDPQ.W -32(R0), (F3, F2)
-
-skip8x:
-	VFMLS   V12.S4, V8.S4, V3.S4
-	VFMLS   V11.S4, V7.S4, V2.S4
-	VFMLS   V10.S4, V6.S4, V1.S4
-	VFMLS   V9.S4, V5.S4, V0.S4
-	MOVD    R2, R0
-	TBZ     $3, R5, skip9x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip9x:
-	TBZ     $2, R5, skip10x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip10x:
-	TBZ     $1, R5, skip11x
-	FMOVD.P F3, 8(R0)
-	VDUP    V3.D[1], V3.D2
-
-skip11x:
-	TBZ   $0, R5, skip12x
-	FMOVS F3, (R0)
-
-skip12x:
-	ADD R6, R3, R3
-	ADD R7, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
-
-endif5:
-	RET
-
-// subtractTargetsF64NEON is subtractTargetsGeneric for float64.
-// func subtractTargetsF64NEON(dst []float64, dstStride int, u []float64, uColumns int, uStride int, scale []float64, count int)
-TEXT ·subtractTargetsF64NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD u_base+32(FP), R3
-	MOVD scale_base+72(FP), R8
-	MOVD dstStride+24(FP), R0
-	LSL  $3, R0, R7
-	MOVD uStride+64(FP), R0
-	LSL  $3, R0, R6
-	MOVD uColumns+56(FP), R5
-	CMP  $8, R5
-	BLT  end2
-
-loop1:
-	FLDPQ (R8), (F11, F10)
-	FLDPQ 32(R8), (F9, F8)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+96(FP), R0
-	CMP   $0, R0
-	BLE   end4
-
-loop3:
-	FLDPQ (R4), (F7, F6)
-	FLDPQ 32(R4), (F5, F4)
-	FLDPQ (R1), (F3, F2)
-	FLDPQ 32(R1), (F1, F0)
-	VFMLS V11.D2, V7.D2, V3.D2
-	VFMLS V10.D2, V6.D2, V2.D2
-	VFMLS V9.D2, V5.D2, V1.D2
-	VFMLS V8.D2, V4.D2, V0.D2
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R6, R4, R4
-	ADD   R7, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	ADD $64, R2, R2
-	ADD $64, R3, R3
-	ADD $64, R8, R8
-	SUB $8, R5, R5
-	CMP $8, R5
-	BGE loop1
-
-end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	MOVD  count+96(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	VMOVI   $0, V8.B16
-	VMOVI   $0, V7.B16
-	VMOVI   $0, V6.B16
-	VMOVI   $0, V5.B16
-	ADD     R5<<3, R3, R0
-	TBZ     $0, R5, skip1x
-	FMOVD.W -8(R0), F0
-	VZIP1   V8.D2, V0.D2, V8.D2
-
-skip1x:
-	TBZ     $1, R5, skip2x
-	VMOV    V8.B16, V7.B16
-	FMOVQ.W -16(R0), F8
-
-skip2x:
-	TBZ     $2, R5, skip3x
-	VMOV    V8.B16, V6.B16
-	VMOV    V7.B16, V5.B16
-	FLDPQ.W -32(R0), (F8, F7)
-
-skip3x:
-	VMOVI   $0, V3.B16
-	VMOVI   $0, V2.B16
-	VMOVI   $0, V1.B16
-	VMOVI   $0, V0.B16
-	ADD     R5<<3, R2, R0
-	TBZ     $0, R5, skip4x
-	FMOVD.W -8(R0), F4
-	VZIP1   V3.D2, V4.D2, V3.D2
-
-skip4x:
-	TBZ     $1, R5, skip5x
-	VMOV    V3.B16, V2.B16
-	FMOVQ.W -16(R0), F3
-
-skip5x:
-	TBZ     $2, R5, skip6x
-	VMOV    V3.B16, V1.B16
-	VMOV    V2.B16, V0.B16
-	FLDPQ.W -32(R0), (F3, F2)
-
-skip6x:
-	VFMLS   V12.D2, V8.D2, V3.D2
-	VFMLS   V11.D2, V7.D2, V2.D2
-	VFMLS   V10.D2, V6.D2, V1.D2
-	VFMLS   V9.D2, V5.D2, V0.D2
-	MOVD    R2, R0
-	TBZ     $2, R5, skip7x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip7x:
-	TBZ     $1, R5, skip8x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip8x:
-	TBZ     $0, R5, skip9x
-	FMOVD.P F3, 8(R0)
-
-skip9x:
-	ADD R6, R3, R3
-	ADD R7, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
-
-endif5:
+endif6:
 	RET
 
 // targetLossesF32NEON is targetLossesGeneric for float32.
@@ -4204,66 +4848,450 @@ loop1:
 end2:
 	RET
 
+// targetGradientsSoftF32NEON is targetGradientsSoftGeneric for float32.
+// func targetGradientsSoftF32NEON(dst []float32, hard []float64, max []float32, logit []float32, factor []float32, u []float32, scale []float32, hardScale float64)
+TEXT ·targetGradientsSoftF32NEON(SB), NOSPLIT, $0-176
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 48(R0), F6
+	FMOVQ 64(R0), F5
+	FMOVQ 80(R0), F4
+	FMOVQ 96(R0), F3
+	FMOVQ 112(R0), F2
+	FMOVQ 144(R0), F1
+	MOVD  dst_base+0(FP), R8
+	MOVD  hard_base+24(FP), R7
+	MOVD  max_base+48(FP), R6
+	MOVD  logit_base+72(FP), R5
+	MOVD  factor_base+96(FP), R4
+	MOVD  u_base+120(FP), R3
+	MOVD  scale_base+144(FP), R2
+	FMOVD hardScale+168(FP), F0
+	VDUP  V0.D[0], V16.D2
+	MOVD  dst_len+8(FP), R1
+	CMP   $0, R1
+	BLE   end2
+
+loop1:
+	FLDPQ (R5), (F13, F12)
+	FLDPQ 32(R5), (F11, F10)
+	FLDPQ (R6), (F9, F8)
+	FLDPQ 32(R6), (F7, F0)
+	WORD  $0x4ea9d5a9 // FSUB V9.4S, V13.4S, V9.4S
+	WORD  $0x4ea8d588 // FSUB V8.4S, V12.4S, V8.4S
+	WORD  $0x4ea7d567 // FSUB V7.4S, V11.4S, V7.4S
+	WORD  $0x4ea0d540 // FSUB V0.4S, V10.4S, V0.4S
+	WORD  $0x4e26f52c // FMAX V12.4S, V9.4S, V6.4S
+	WORD  $0x4e26f50b // FMAX V11.4S, V8.4S, V6.4S
+	WORD  $0x4e26f4f4 // FMAX V20.4S, V7.4S, V6.4S
+	WORD  $0x4e26f40e // FMAX V14.4S, V0.4S, V6.4S
+	FMOVQ 80(R0), F19
+	VFMLA V5.S4, V12.S4, V19.S4
+	FMOVQ 80(R0), F18
+	VFMLA V5.S4, V11.S4, V18.S4
+	FMOVQ 80(R0), F17
+	VFMLA V5.S4, V20.S4, V17.S4
+	FMOVQ 80(R0), F15
+	VFMLA V5.S4, V14.S4, V15.S4
+	WORD  $0x4ea4d669 // FSUB V9.4S, V19.4S, V4.4S
+	WORD  $0x4ea4d648 // FSUB V8.4S, V18.4S, V4.4S
+	WORD  $0x4ea4d627 // FSUB V7.4S, V17.4S, V4.4S
+	WORD  $0x4ea4d5e0 // FSUB V0.4S, V15.4S, V4.4S
+	VFMLS V3.S4, V9.S4, V12.S4
+	VFMLS V3.S4, V8.S4, V11.S4
+	VFMLS V3.S4, V7.S4, V20.S4
+	VFMLS V3.S4, V0.S4, V14.S4
+	VFMLS V2.S4, V9.S4, V12.S4
+	VFMLS V2.S4, V8.S4, V11.S4
+	VFMLS V2.S4, V7.S4, V20.S4
+	VFMLS V2.S4, V0.S4, V14.S4
+	FMOVQ 160(R0), F10
+	VFMLA V12.S4, V1.S4, V10.S4
+	FMOVQ 160(R0), F9
+	VFMLA V11.S4, V1.S4, V9.S4
+	FMOVQ 160(R0), F8
+	VFMLA V20.S4, V1.S4, V8.S4
+	FMOVQ 160(R0), F7
+	VFMLA V14.S4, V1.S4, V7.S4
+	FMOVQ 176(R0), F0
+	VFMLA V12.S4, V10.S4, V0.S4
+	FMOVQ 176(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 176(R0), F9
+	VFMLA V20.S4, V8.S4, V9.S4
+	FMOVQ 176(R0), F8
+	VFMLA V14.S4, V7.S4, V8.S4
+	FMOVQ 192(R0), F7
+	VFMLA V12.S4, V0.S4, V7.S4
+	FMOVQ 192(R0), F0
+	VFMLA V11.S4, V10.S4, V0.S4
+	FMOVQ 192(R0), F10
+	VFMLA V20.S4, V9.S4, V10.S4
+	FMOVQ 192(R0), F9
+	VFMLA V14.S4, V8.S4, V9.S4
+	FMOVQ 208(R0), F8
+	VFMLA V12.S4, V7.S4, V8.S4
+	FMOVQ 208(R0), F7
+	VFMLA V11.S4, V0.S4, V7.S4
+	FMOVQ 208(R0), F0
+	VFMLA V20.S4, V10.S4, V0.S4
+	FMOVQ 208(R0), F10
+	VFMLA V14.S4, V9.S4, V10.S4
+	FMOVQ 224(R0), F9
+	VFMLA V12.S4, V8.S4, V9.S4
+	FMOVQ 224(R0), F8
+	VFMLA V11.S4, V7.S4, V8.S4
+	FMOVQ 224(R0), F7
+	VFMLA V20.S4, V0.S4, V7.S4
+	FMOVQ 224(R0), F0
+	VFMLA V14.S4, V10.S4, V0.S4
+	FMOVQ 224(R0), F13
+	VFMLA V12.S4, V9.S4, V13.S4
+	FMOVQ 224(R0), F12
+	VFMLA V11.S4, V8.S4, V12.S4
+	FMOVQ 224(R0), F11
+	VFMLA V20.S4, V7.S4, V11.S4
+	FMOVQ 224(R0), F10
+	VFMLA V14.S4, V0.S4, V10.S4
+	VSHL  $23, V19.S4, V9.S4
+	VSHL  $23, V18.S4, V8.S4
+	VSHL  $23, V17.S4, V7.S4
+	VSHL  $23, V15.S4, V0.S4
+	WORD  $0x6e29ddad // FMUL V13.4S, V13.4S, V9.4S
+	WORD  $0x6e28dd8c // FMUL V12.4S, V12.4S, V8.4S
+	WORD  $0x6e27dd6b // FMUL V11.4S, V11.4S, V7.4S
+	WORD  $0x6e20dd4a // FMUL V10.4S, V10.4S, V0.4S
+	FLDPQ (R4), (F9, F8)
+	FLDPQ 32(R4), (F7, F0)
+	WORD  $0x6e29dda9 // FMUL V9.4S, V13.4S, V9.4S
+	WORD  $0x6e28dd88 // FMUL V8.4S, V12.4S, V8.4S
+	WORD  $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
+	WORD  $0x6e20dd40 // FMUL V0.4S, V10.4S, V0.4S
+	FLDPQ (R3), (F18, F17)
+	FLDPQ 32(R3), (F15, F14)
+	FLDPQ (R2), (F13, F12)
+	FLDPQ 32(R2), (F11, F10)
+	VFMLS V13.S4, V18.S4, V9.S4
+	VFMLS V12.S4, V17.S4, V8.S4
+	VFMLS V11.S4, V15.S4, V7.S4
+	VFMLS V10.S4, V14.S4, V0.S4
+	WORD  $0x0e61792f // FCVTL V15.2D, V9.2S
+	WORD  $0x4e61792e // FCVTL2 V14.2D, V9.4S
+	WORD  $0x0e61790d // FCVTL V13.2D, V8.2S
+	WORD  $0x4e61790c // FCVTL2 V12.2D, V8.4S
+	WORD  $0x0e6178f2 // FCVTL V18.2D, V7.2S
+	WORD  $0x4e6178eb // FCVTL2 V11.2D, V7.4S
+	WORD  $0x0e617811 // FCVTL V17.2D, V0.2S
+	WORD  $0x4e61780a // FCVTL2 V10.2D, V0.4S
+	FLDPQ (R7), (F9, F8)
+	FLDPQ 32(R7), (F7, F0)
+	WORD  $0x6e69de09 // FMUL V9.2D, V16.2D, V9.2D
+	WORD  $0x6e68de08 // FMUL V8.2D, V16.2D, V8.2D
+	WORD  $0x6e67de07 // FMUL V7.2D, V16.2D, V7.2D
+	WORD  $0x6e60de00 // FMUL V0.2D, V16.2D, V0.2D
+	WORD  $0x4ee9d5ef // FSUB V15.2D, V15.2D, V9.2D
+	WORD  $0x4ee8d5ce // FSUB V14.2D, V14.2D, V8.2D
+	WORD  $0x4ee7d5ad // FSUB V13.2D, V13.2D, V7.2D
+	WORD  $0x4ee0d58c // FSUB V12.2D, V12.2D, V0.2D
+	FLDPQ 64(R7), (F7, F9)
+	FLDPQ 96(R7), (F0, F8)
+	WORD  $0x6e67de07 // FMUL V7.2D, V16.2D, V7.2D
+	WORD  $0x6e69de09 // FMUL V9.2D, V16.2D, V9.2D
+	WORD  $0x6e60de00 // FMUL V0.2D, V16.2D, V0.2D
+	WORD  $0x6e68de08 // FMUL V8.2D, V16.2D, V8.2D
+	WORD  $0x4ee7d647 // FSUB V7.2D, V18.2D, V7.2D
+	WORD  $0x4ee9d56b // FSUB V11.2D, V11.2D, V9.2D
+	WORD  $0x4ee0d620 // FSUB V0.2D, V17.2D, V0.2D
+	WORD  $0x4ee8d54a // FSUB V10.2D, V10.2D, V8.2D
+	WORD  $0x0e6169e9 // FCVTN V9.2S, V15.2D
+	WORD  $0x4e6169c9 // FCVTN2 V9.4S, V14.2D
+	WORD  $0x0e6169a8 // FCVTN V8.2S, V13.2D
+	WORD  $0x4e616988 // FCVTN2 V8.4S, V12.2D
+	WORD  $0x0e6168e7 // FCVTN V7.2S, V7.2D
+	WORD  $0x4e616967 // FCVTN2 V7.4S, V11.2D
+	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
+	WORD  $0x4e616940 // FCVTN2 V0.4S, V10.2D
+	FSTPQ (F9, F8), (R8)
+	FSTPQ (F7, F0), 32(R8)
+	ADD   $64, R8, R8
+	ADD   $128, R7, R7
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $0, R1
+	BGT   loop1
+
+end2:
+	RET
+
+// targetGradientsSoftF64NEON is targetGradientsSoftGeneric for float64.
+// func targetGradientsSoftF64NEON(dst []float64, hard []float64, max []float64, logit []float64, factor []float64, u []float64, scale []float64, hardScale float64)
+TEXT ·targetGradientsSoftF64NEON(SB), NOSPLIT, $0-176
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 256(R0), F6
+	FMOVQ 272(R0), F5
+	FMOVQ 288(R0), F4
+	FMOVQ 304(R0), F3
+	FMOVQ 320(R0), F2
+	FMOVQ 352(R0), F1
+	MOVD  dst_base+0(FP), R8
+	MOVD  hard_base+24(FP), R7
+	MOVD  max_base+48(FP), R6
+	MOVD  logit_base+72(FP), R5
+	MOVD  factor_base+96(FP), R4
+	MOVD  u_base+120(FP), R3
+	MOVD  scale_base+144(FP), R2
+	FMOVD hardScale+168(FP), F0
+	VDUP  V0.D[0], V18.D2
+	MOVD  dst_len+8(FP), R1
+	CMP   $0, R1
+	BLE   end2
+
+loop1:
+	FLDPQ (R5), (F13, F12)
+	FLDPQ 32(R5), (F11, F10)
+	FLDPQ (R6), (F9, F8)
+	FLDPQ 32(R6), (F7, F0)
+	WORD  $0x4ee9d5a9 // FSUB V9.2D, V13.2D, V9.2D
+	WORD  $0x4ee8d588 // FSUB V8.2D, V12.2D, V8.2D
+	WORD  $0x4ee7d567 // FSUB V7.2D, V11.2D, V7.2D
+	WORD  $0x4ee0d540 // FSUB V0.2D, V10.2D, V0.2D
+	WORD  $0x4e66f52c // FMAX V12.2D, V9.2D, V6.2D
+	WORD  $0x4e66f50b // FMAX V11.2D, V8.2D, V6.2D
+	WORD  $0x4e66f4f4 // FMAX V20.2D, V7.2D, V6.2D
+	WORD  $0x4e66f40e // FMAX V14.2D, V0.2D, V6.2D
+	FMOVQ 288(R0), F19
+	VFMLA V5.D2, V12.D2, V19.D2
+	FMOVQ 288(R0), F17
+	VFMLA V5.D2, V11.D2, V17.D2
+	FMOVQ 288(R0), F16
+	VFMLA V5.D2, V20.D2, V16.D2
+	FMOVQ 288(R0), F15
+	VFMLA V5.D2, V14.D2, V15.D2
+	WORD  $0x4ee4d669 // FSUB V9.2D, V19.2D, V4.2D
+	WORD  $0x4ee4d628 // FSUB V8.2D, V17.2D, V4.2D
+	WORD  $0x4ee4d607 // FSUB V7.2D, V16.2D, V4.2D
+	WORD  $0x4ee4d5e0 // FSUB V0.2D, V15.2D, V4.2D
+	VFMLS V3.D2, V9.D2, V12.D2
+	VFMLS V3.D2, V8.D2, V11.D2
+	VFMLS V3.D2, V7.D2, V20.D2
+	VFMLS V3.D2, V0.D2, V14.D2
+	VFMLS V2.D2, V9.D2, V12.D2
+	VFMLS V2.D2, V8.D2, V11.D2
+	VFMLS V2.D2, V7.D2, V20.D2
+	VFMLS V2.D2, V0.D2, V14.D2
+	FMOVQ 368(R0), F10
+	VFMLA V12.D2, V1.D2, V10.D2
+	FMOVQ 368(R0), F9
+	VFMLA V11.D2, V1.D2, V9.D2
+	FMOVQ 368(R0), F8
+	VFMLA V20.D2, V1.D2, V8.D2
+	FMOVQ 368(R0), F7
+	VFMLA V14.D2, V1.D2, V7.D2
+	FMOVQ 384(R0), F0
+	VFMLA V12.D2, V10.D2, V0.D2
+	FMOVQ 384(R0), F10
+	VFMLA V11.D2, V9.D2, V10.D2
+	FMOVQ 384(R0), F9
+	VFMLA V20.D2, V8.D2, V9.D2
+	FMOVQ 384(R0), F8
+	VFMLA V14.D2, V7.D2, V8.D2
+	FMOVQ 400(R0), F7
+	VFMLA V12.D2, V0.D2, V7.D2
+	FMOVQ 400(R0), F0
+	VFMLA V11.D2, V10.D2, V0.D2
+	FMOVQ 400(R0), F10
+	VFMLA V20.D2, V9.D2, V10.D2
+	FMOVQ 400(R0), F9
+	VFMLA V14.D2, V8.D2, V9.D2
+	FMOVQ 416(R0), F8
+	VFMLA V12.D2, V7.D2, V8.D2
+	FMOVQ 416(R0), F7
+	VFMLA V11.D2, V0.D2, V7.D2
+	FMOVQ 416(R0), F0
+	VFMLA V20.D2, V10.D2, V0.D2
+	FMOVQ 416(R0), F10
+	VFMLA V14.D2, V9.D2, V10.D2
+	FMOVQ 432(R0), F9
+	VFMLA V12.D2, V8.D2, V9.D2
+	FMOVQ 432(R0), F8
+	VFMLA V11.D2, V7.D2, V8.D2
+	FMOVQ 432(R0), F7
+	VFMLA V20.D2, V0.D2, V7.D2
+	FMOVQ 432(R0), F0
+	VFMLA V14.D2, V10.D2, V0.D2
+	FMOVQ 448(R0), F10
+	VFMLA V12.D2, V9.D2, V10.D2
+	FMOVQ 448(R0), F9
+	VFMLA V11.D2, V8.D2, V9.D2
+	FMOVQ 448(R0), F8
+	VFMLA V20.D2, V7.D2, V8.D2
+	FMOVQ 448(R0), F7
+	VFMLA V14.D2, V0.D2, V7.D2
+	FMOVQ 464(R0), F0
+	VFMLA V12.D2, V10.D2, V0.D2
+	FMOVQ 464(R0), F10
+	VFMLA V11.D2, V9.D2, V10.D2
+	FMOVQ 464(R0), F9
+	VFMLA V20.D2, V8.D2, V9.D2
+	FMOVQ 464(R0), F8
+	VFMLA V14.D2, V7.D2, V8.D2
+	FMOVQ 480(R0), F7
+	VFMLA V12.D2, V0.D2, V7.D2
+	FMOVQ 480(R0), F0
+	VFMLA V11.D2, V10.D2, V0.D2
+	FMOVQ 480(R0), F10
+	VFMLA V20.D2, V9.D2, V10.D2
+	FMOVQ 480(R0), F9
+	VFMLA V14.D2, V8.D2, V9.D2
+	FMOVQ 496(R0), F8
+	VFMLA V12.D2, V7.D2, V8.D2
+	FMOVQ 496(R0), F7
+	VFMLA V11.D2, V0.D2, V7.D2
+	FMOVQ 496(R0), F0
+	VFMLA V20.D2, V10.D2, V0.D2
+	FMOVQ 496(R0), F10
+	VFMLA V14.D2, V9.D2, V10.D2
+	FMOVQ 512(R0), F9
+	VFMLA V12.D2, V8.D2, V9.D2
+	FMOVQ 512(R0), F8
+	VFMLA V11.D2, V7.D2, V8.D2
+	FMOVQ 512(R0), F7
+	VFMLA V20.D2, V0.D2, V7.D2
+	FMOVQ 512(R0), F0
+	VFMLA V14.D2, V10.D2, V0.D2
+	FMOVQ 512(R0), F13
+	VFMLA V12.D2, V9.D2, V13.D2
+	FMOVQ 512(R0), F12
+	VFMLA V11.D2, V8.D2, V12.D2
+	FMOVQ 512(R0), F11
+	VFMLA V20.D2, V7.D2, V11.D2
+	FMOVQ 512(R0), F10
+	VFMLA V14.D2, V0.D2, V10.D2
+	VSHL  $52, V19.D2, V9.D2
+	VSHL  $52, V17.D2, V8.D2
+	VSHL  $52, V16.D2, V7.D2
+	VSHL  $52, V15.D2, V0.D2
+	WORD  $0x6e69ddad // FMUL V13.2D, V13.2D, V9.2D
+	WORD  $0x6e68dd8c // FMUL V12.2D, V12.2D, V8.2D
+	WORD  $0x6e67dd6b // FMUL V11.2D, V11.2D, V7.2D
+	WORD  $0x6e60dd4a // FMUL V10.2D, V10.2D, V0.2D
+	FLDPQ (R4), (F9, F8)
+	FLDPQ 32(R4), (F7, F0)
+	WORD  $0x6e69ddad // FMUL V13.2D, V13.2D, V9.2D
+	WORD  $0x6e68dd8c // FMUL V12.2D, V12.2D, V8.2D
+	WORD  $0x6e67dd6b // FMUL V11.2D, V11.2D, V7.2D
+	WORD  $0x6e60dd4a // FMUL V10.2D, V10.2D, V0.2D
+	FLDPQ (R3), (F17, F16)
+	FLDPQ 32(R3), (F15, F14)
+	FLDPQ (R2), (F9, F8)
+	FLDPQ 32(R2), (F7, F0)
+	VFMLS V9.D2, V17.D2, V13.D2
+	VFMLS V8.D2, V16.D2, V12.D2
+	VFMLS V7.D2, V15.D2, V11.D2
+	VFMLS V0.D2, V14.D2, V10.D2
+	FLDPQ (R7), (F9, F8)
+	FLDPQ 32(R7), (F7, F0)
+	WORD  $0x6e69de49 // FMUL V9.2D, V18.2D, V9.2D
+	WORD  $0x6e68de48 // FMUL V8.2D, V18.2D, V8.2D
+	WORD  $0x6e67de47 // FMUL V7.2D, V18.2D, V7.2D
+	WORD  $0x6e60de40 // FMUL V0.2D, V18.2D, V0.2D
+	WORD  $0x4ee9d5a9 // FSUB V9.2D, V13.2D, V9.2D
+	WORD  $0x4ee8d588 // FSUB V8.2D, V12.2D, V8.2D
+	WORD  $0x4ee7d567 // FSUB V7.2D, V11.2D, V7.2D
+	WORD  $0x4ee0d540 // FSUB V0.2D, V10.2D, V0.2D
+	FSTPQ (F9, F8), (R8)
+	FSTPQ (F7, F0), 32(R8)
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $0, R1
+	BGT   loop1
+
+end2:
+	RET
+
 // toColumnsF32NEON is toColumnsGeneric for float32.
 // func toColumnsF32NEON(dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
 TEXT ·toColumnsF32NEON(SB), NOSPLIT, $0-80
-	MOVD dst_base+0(FP), R11
-	MOVD x_base+32(FP), R10
+	MOVD dst_base+0(FP), R8
+	MOVD x_base+32(FP), R7
 	MOVD dstStride+24(FP), R0
-	LSL  $2, R0, R9
+	LSL  $2, R0, R6
 	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R8
+	LSL  $2, R0, R5
 	MOVD $4, R0
-	MUL  R0, R8, R7
-	ADD  $4096, R10, R6
-	MOVD count+72(FP), R5
-	CMP  $0, R5
+	MUL  R0, R5, R9
+	ADD  $4096, R7, R4
+	MOVD count+72(FP), R3
+	CMP  $0, R3
 	BLE  end2
 
 loop1:
-	MOVD R10, R4
-	MOVD R11, R3
+	MOVD R7, R11
+	MOVD R8, R10
 	MOVD xColumns+56(FP), R2
 	CMP  $0, R2
 	BLE  end4
 
 loop3:
-	PRFM  (R6), PLDL1KEEP
-	PRFM  64(R6), PLDL1KEEP
-	PRFM  128(R6), PLDL1KEEP
-	PRFM  192(R6), PLDL1KEEP
-	ADD   $256, R6, R6
-	MOVD  R4, R1
+	CMP  $4, R2
+	BGE  endif5
+	MOVD xColumns+56(FP), R0
+	CMP  $4, R0
+	BLT  endif6
+	SUB  $4, R2, R1
+	LSL  $2, R1, R0
+	ADD  R0, R11, R11
+	MUL  R6, R1, R0
+	ADD  R0, R10, R10
+
+endif6:
+
+endif5:
+	PRFM  (R4), PLDL1KEEP
+	PRFM  64(R4), PLDL1KEEP
+	PRFM  128(R4), PLDL1KEEP
+	PRFM  192(R4), PLDL1KEEP
+	ADD   $256, R4, R4
+	MOVD  R11, R1
 	FMOVQ (R1), F19
-	ADD   R7, R1, R0
+	ADD   R9, R1, R0
 	FMOVQ (R0), F18
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F17
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F16
-	ADD   R8, R1, R1
+	ADD   R5, R1, R1
 	FMOVQ (R1), F7
-	ADD   R7, R1, R0
+	ADD   R9, R1, R0
 	FMOVQ (R0), F6
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F5
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F4
-	ADD   R8, R1, R1
+	ADD   R5, R1, R1
 	FMOVQ (R1), F15
-	ADD   R7, R1, R0
+	ADD   R9, R1, R0
 	FMOVQ (R0), F14
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F13
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F12
-	ADD   R8, R1, R1
+	ADD   R5, R1, R1
 	FMOVQ (R1), F3
-	ADD   R7, R1, R0
+	ADD   R9, R1, R0
 	FMOVQ (R0), F2
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F1
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F0
 	VZIP1 V7.S4, V19.S4, V11.S4
 	VZIP1 V6.S4, V18.S4, V10.S4
@@ -4297,30 +5325,30 @@ loop3:
 	VZIP2 V2.D2, V18.D2, V2.D2
 	VZIP2 V1.D2, V17.D2, V1.D2
 	VZIP2 V0.D2, V16.D2, V0.D2
-	FSTPQ (F15, F14), (R3)
-	FSTPQ (F13, F12), 32(R3)
-	ADD   R9, R3, R3
-	FSTPQ (F11, F10), (R3)
-	FSTPQ (F9, F8), 32(R3)
-	ADD   R9, R3, R3
-	FSTPQ (F7, F6), (R3)
-	FSTPQ (F5, F4), 32(R3)
-	ADD   R9, R3, R3
-	FSTPQ (F3, F2), (R3)
-	FSTPQ (F1, F0), 32(R3)
-	ADD   R9, R3, R3
-	ADD   $16, R4, R4
+	FSTPQ (F15, F14), (R10)
+	FSTPQ (F13, F12), 32(R10)
+	ADD   R6, R10, R10
+	FSTPQ (F11, F10), (R10)
+	FSTPQ (F9, F8), 32(R10)
+	ADD   R6, R10, R10
+	FSTPQ (F7, F6), (R10)
+	FSTPQ (F5, F4), 32(R10)
+	ADD   R6, R10, R10
+	FSTPQ (F3, F2), (R10)
+	FSTPQ (F1, F0), 32(R10)
+	ADD   R6, R10, R10
+	ADD   $16, R11, R11
 	SUB   $4, R2, R2
 	CMP   $0, R2
 	BGT   loop3
 
 end4:
 	MOVD $16, R0
-	MUL  R0, R8, R0
-	ADD  R0, R10, R10
-	ADD  $64, R11, R11
-	SUB  $16, R5, R5
-	CMP  $0, R5
+	MUL  R0, R5, R0
+	ADD  R0, R7, R7
+	ADD  $64, R8, R8
+	SUB  $16, R3, R3
+	CMP  $0, R3
 	BGT  loop1
 
 end2:
@@ -4350,6 +5378,20 @@ loop1:
 	BLE  end4
 
 loop3:
+	CMP  $2, R2
+	BGE  endif5
+	MOVD xColumns+56(FP), R0
+	CMP  $2, R0
+	BLT  endif6
+	SUB  $2, R2, R1
+	LSL  $3, R1, R0
+	ADD  R0, R4, R4
+	MUL  R9, R1, R0
+	ADD  R0, R3, R3
+
+endif6:
+
+endif5:
 	PRFM  (R6), PLDL1KEEP
 	PRFM  64(R6), PLDL1KEEP
 	ADD   $128, R6, R6
@@ -4410,53 +5452,49 @@ TEXT ·toRowsF32NEON(SB), NOSPLIT, $0-80
 	MOVD xStride+64(FP), R0
 	LSL  $2, R0, R7
 	ADD  $4096, R10, R6
-	MOVD $0, R5
-	MOVD dstColumns+24(FP), R0
-	CMP  R0, R5
-	BGE  end2
+	MOVD count+72(FP), R5
+	CMP  $0, R5
+	BLE  end2
 
 loop1:
-	ADD $4, R5, R5
-	CMP R0, R5
-	BLT loop1
-
-end2:
-	MOVD count+72(FP), R4
-	CMP  $0, R4
+	MOVD R9, R4
+	MOVD R10, R3
+	MOVD dstColumns+24(FP), R2
+	CMP  $0, R2
 	BLE  end4
 
 loop3:
-	MOVD R5, R3
-	MUL  R7, R3, R0
-	ADD  R0, R9, R2
-	LSL  $2, R3, R0
-	ADD  R0, R10, R1
-	CMP  $0, R3
-	BLE  end6
+	CMP  $4, R2
+	BGE  endif5
+	MOVD dstColumns+24(FP), R0
+	CMP  $4, R0
+	BLT  endif6
+	SUB  $4, R2, R1
+	LSL  $2, R1, R0
+	ADD  R0, R3, R3
+	MUL  R7, R1, R0
+	ADD  R0, R4, R4
 
-loop5:
+endif6:
+
+endif5:
 	PRFM  (R6), PLDL1KEEP
 	PRFM  64(R6), PLDL1KEEP
 	PRFM  128(R6), PLDL1KEEP
 	PRFM  192(R6), PLDL1KEEP
 	ADD   $256, R6, R6
-	SUB   R7, R2, R2
-	SUB   R7, R2, R2
-	SUB   R7, R2, R2
-	SUB   R7, R2, R2
-	SUB   $16, R1, R1
-	MOVD  R2, R0
-	FLDPQ (R0), (F19, F18)
-	FLDPQ 32(R0), (F17, F16)
-	ADD   R7, R0, R0
-	FLDPQ (R0), (F7, F6)
-	FLDPQ 32(R0), (F5, F4)
-	ADD   R7, R0, R0
-	FLDPQ (R0), (F15, F14)
-	FLDPQ 32(R0), (F13, F12)
-	ADD   R7, R0, R0
-	FLDPQ (R0), (F3, F2)
-	FLDPQ 32(R0), (F1, F0)
+	FLDPQ (R4), (F19, F18)
+	FLDPQ 32(R4), (F17, F16)
+	ADD   R7, R4, R4
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	ADD   R7, R4, R4
+	FLDPQ (R4), (F15, F14)
+	FLDPQ 32(R4), (F13, F12)
+	ADD   R7, R4, R4
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	ADD   R7, R4, R4
 	VZIP1 V7.S4, V19.S4, V11.S4
 	VZIP1 V6.S4, V18.S4, V10.S4
 	VZIP1 V5.S4, V17.S4, V9.S4
@@ -4489,7 +5527,7 @@ loop5:
 	VZIP2 V2.D2, V18.D2, V2.D2
 	VZIP2 V1.D2, V17.D2, V1.D2
 	VZIP2 V0.D2, V16.D2, V0.D2
-	MOVD  R1, R0
+	MOVD  R3, R0
 	FMOVQ F15, (R0)
 	ADD   R8, R0, R0
 	FMOVQ F11, (R0)
@@ -4521,20 +5559,21 @@ loop5:
 	FMOVQ F4, (R0)
 	ADD   R8, R0, R0
 	FMOVQ F0, (R0)
-	SUB   $4, R3, R3
-	CMP   $0, R3
-	BGT   loop5
+	ADD   $16, R3, R3
+	SUB   $4, R2, R2
+	CMP   $0, R2
+	BGT   loop3
 
-end6:
+end4:
 	ADD  $64, R9, R9
 	MOVD $16, R0
 	MUL  R0, R8, R0
 	ADD  R0, R10, R10
-	SUB  $16, R4, R4
-	CMP  $0, R4
-	BGT  loop3
+	SUB  $16, R5, R5
+	CMP  $0, R5
+	BGT  loop1
 
-end4:
+end2:
 	RET
 
 // toRowsF64NEON is toRowsGeneric for float64.
@@ -4547,43 +5586,41 @@ TEXT ·toRowsF64NEON(SB), NOSPLIT, $0-80
 	MOVD xStride+64(FP), R0
 	LSL  $3, R0, R7
 	ADD  $4096, R10, R6
-	MOVD $0, R5
-	MOVD dstColumns+24(FP), R0
-	CMP  R0, R5
-	BGE  end2
+	MOVD count+72(FP), R5
+	CMP  $0, R5
+	BLE  end2
 
 loop1:
-	ADD $2, R5, R5
-	CMP R0, R5
-	BLT loop1
-
-end2:
-	MOVD count+72(FP), R4
-	CMP  $0, R4
+	MOVD R9, R4
+	MOVD R10, R3
+	MOVD dstColumns+24(FP), R2
+	CMP  $0, R2
 	BLE  end4
 
 loop3:
-	MOVD R5, R3
-	MUL  R7, R3, R0
-	ADD  R0, R9, R2
-	LSL  $3, R3, R0
-	ADD  R0, R10, R1
-	CMP  $0, R3
-	BLE  end6
+	CMP  $2, R2
+	BGE  endif5
+	MOVD dstColumns+24(FP), R0
+	CMP  $2, R0
+	BLT  endif6
+	SUB  $2, R2, R1
+	LSL  $3, R1, R0
+	ADD  R0, R3, R3
+	MUL  R7, R1, R0
+	ADD  R0, R4, R4
 
-loop5:
+endif6:
+
+endif5:
 	PRFM  (R6), PLDL1KEEP
 	PRFM  64(R6), PLDL1KEEP
 	ADD   $128, R6, R6
-	SUB   R7, R2, R2
-	SUB   R7, R2, R2
-	SUB   $16, R1, R1
-	MOVD  R2, R0
-	FLDPQ (R0), (F11, F10)
-	FLDPQ 32(R0), (F9, F8)
-	ADD   R7, R0, R0
-	FLDPQ (R0), (F3, F2)
-	FLDPQ 32(R0), (F1, F0)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	ADD   R7, R4, R4
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	ADD   R7, R4, R4
 	VZIP1 V3.D2, V11.D2, V7.D2
 	VZIP1 V2.D2, V10.D2, V6.D2
 	VZIP1 V1.D2, V9.D2, V5.D2
@@ -4592,7 +5629,7 @@ loop5:
 	VZIP2 V2.D2, V10.D2, V2.D2
 	VZIP2 V1.D2, V9.D2, V1.D2
 	VZIP2 V0.D2, V8.D2, V0.D2
-	MOVD  R1, R0
+	MOVD  R3, R0
 	FMOVQ F7, (R0)
 	ADD   R8, R0, R0
 	FMOVQ F3, (R0)
@@ -4608,20 +5645,21 @@ loop5:
 	FMOVQ F4, (R0)
 	ADD   R8, R0, R0
 	FMOVQ F0, (R0)
-	SUB   $2, R3, R3
-	CMP   $0, R3
-	BGT   loop5
+	ADD   $16, R3, R3
+	SUB   $2, R2, R2
+	CMP   $0, R2
+	BGT   loop3
 
-end6:
+end4:
 	ADD  $64, R9, R9
 	MOVD $8, R0
 	MUL  R0, R8, R0
 	ADD  R0, R10, R10
-	SUB  $8, R4, R4
-	CMP  $0, R4
-	BGT  loop3
+	SUB  $8, R5, R5
+	CMP  $0, R5
+	BGT  loop1
 
-end4:
+end2:
 	RET
 
 // sumExpColumnsF32NEON is sumExpColumnsGeneric for float32.

@@ -3,6 +3,7 @@ package asm
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
@@ -31,6 +32,7 @@ type amd64 struct {
 	consts map[uint64]reg.VecVirtual // constants that are kept in registers
 	tails  map[int]tail              // masks of AVX-512, by the value that counts the lanes
 	memory map[int]address           // vectors that an instruction takes from memory
+	skips  int                       // labels of storeTail
 
 	// Of vectors of which the first four lanes matter: see form.
 	forms    []form
@@ -129,7 +131,7 @@ func (w *amd64) kernel(k *Kernel) {
 	w.k, w.live = k, k.liveAfter()
 	w.vecs, w.masks, w.ints = map[int][]reg.VecVirtual{}, map[int]reg.Register{}, map[int]reg.GPVirtual{}
 	w.not = map[int]int{}
-	w.consts, w.tails, w.memory = map[uint64]reg.VecVirtual{}, map[int]tail{}, map[int]address{}
+	w.consts, w.tails, w.memory, w.skips = map[uint64]reg.VecVirtual{}, map[int]tail{}, map[int]address{}, 0
 	w.ctx.Function(k.name)
 	w.ctx.Attributes(attr.NOSPLIT)
 	w.ctx.Signature(k.signature)
@@ -1309,17 +1311,45 @@ func (w *amd64) store(in *instr) {
 		}
 		return
 	}
-	m, wide := w.tailOf(in.tail, in.t.Size()), in.t.Size() == 8
-	for p, r := range a {
-		to := w.mem(in.mem, p*w.bytes())
-		switch {
-		case w.k.target == AVX2:
-			w.maskMove(wide)(r, m.v[p], to)
-		case wide:
-			w.ctx.VMOVUPD(r, m.k, to)
-		default:
-			w.ctx.VMOVUPS(r, m.k, to)
+	switch {
+	case w.k.target == AVX2:
+		w.storeTail(in, a)
+	case in.t.Size() == 8:
+		w.ctx.VMOVUPD(a[0], w.tailOf(in.tail, 8).k, w.mem(in.mem, 0))
+	default:
+		w.ctx.VMOVUPS(a[0], w.tailOf(in.tail, 4).k, w.mem(in.mem, 0))
+	}
+}
+
+// storeTail stores the elements of a tail for AVX2 in the pieces that they consist of, of 32 bytes down to
+// one element: on Zen, VMASKMOVPS to memory takes a dozen cycles.
+func (w *amd64) storeTail(in *instr, a []reg.VecVirtual) {
+	left, to, rest, size := w.gp(in.tail.id), w.ctx.GP64(), w.ctx.YMM(), in.t.Size()
+	w.ctx.LEAQ(w.mem(in.mem, 0), to)
+	w.ctx.VMOVAPS(a[0], rest)
+	low, at := rest.AsX(), operand.Mem{Base: to}
+	for bytes := 32; bytes >= size; bytes /= 2 {
+		skip := "skip" + strconv.Itoa(w.skips) + "x" // a kernel's own labels end in a digit
+		w.skips++
+		w.ctx.TESTQ(operand.U32(bytes/size), left)
+		w.ctx.JZ(operand.LabelRef(skip))
+		switch bytes {
+		case 32:
+			w.ctx.VMOVUPS(rest, at)
+			w.ctx.VMOVAPS(a[1], rest)
+		case 16:
+			w.ctx.VMOVUPS(low, at)
+			w.ctx.VEXTRACTF128(operand.U8(1), rest, low)
+		case 8:
+			w.ctx.VMOVLPS(low, at)
+			w.ctx.VMOVHLPS(low, low, low)
+		case 4:
+			w.ctx.VMOVSS(low, at)
 		}
+		if bytes > size {
+			w.ctx.ADDQ(operand.I32(bytes), to)
+		}
+		w.ctx.Label(skip)
 	}
 }
 

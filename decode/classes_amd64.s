@@ -1538,16 +1538,30 @@ end2:
 	VPSLLQ       $0x34, Y3, Y1
 	VMULPD       Y0, Y4, Y0
 	VMULPD       Y1, Y5, Y1
-	LEAQ         byteMasks<>+0(SB), BX
-	MOVQ         DX, SI
-	NEGQ         SI
-	VMOVUPS      64(BX)(SI*8), Y2
-	VMOVUPS      96(BX)(SI*8), Y3
-	VMASKMOVPD   Y0, Y2, (AX)
-	VMASKMOVPD   Y1, Y3, 32(AX)
-	SHLQ         $0x03, DX
-	ADDQ         DX, AX
-	ADDQ         DX, CX
+	LEAQ         (AX), BX
+	TESTQ        $0x00000004, DX
+	JZ           skip0x
+	VMOVUPS      Y0, (BX)
+	VMOVAPS      Y1, Y0
+	ADDQ         $+32, BX
+
+skip0x:
+	TESTQ        $0x00000002, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000001, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER
@@ -1816,16 +1830,30 @@ end2:
 	VSUBPD      Y1, Y3, Y1
 	VFMADD231PD constants<>+608(SB), Y4, Y0
 	VFMADD231PD constants<>+608(SB), Y5, Y1
-	LEAQ        byteMasks<>+0(SB), BX
-	MOVQ        DX, SI
-	NEGQ        SI
-	VMOVUPS     64(BX)(SI*8), Y2
-	VMOVUPS     96(BX)(SI*8), Y3
-	VMASKMOVPD  Y0, Y2, (AX)
-	VMASKMOVPD  Y1, Y3, 32(AX)
-	SHLQ        $0x03, DX
-	ADDQ        DX, AX
-	ADDQ        DX, CX
+	LEAQ        (AX), BX
+	TESTQ       $0x00000004, DX
+	JZ          skip0x
+	VMOVUPS     Y0, (BX)
+	VMOVAPS     Y1, Y0
+	ADDQ        $+32, BX
+
+skip0x:
+	TESTQ        $0x00000002, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000001, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER
@@ -2143,16 +2171,30 @@ end2:
 	VCMPPD      $0x00, Y4, Y3, Y3
 	VBLENDVPS   Y2, constants<>+32(SB), Y0, Y0
 	VBLENDVPS   Y3, constants<>+32(SB), Y1, Y1
-	LEAQ        byteMasks<>+0(SB), BX
-	MOVQ        DX, SI
-	NEGQ        SI
-	VMOVUPS     64(BX)(SI*8), Y2
-	VMOVUPS     96(BX)(SI*8), Y3
-	VMASKMOVPD  Y0, Y2, (AX)
-	VMASKMOVPD  Y1, Y3, 32(AX)
-	SHLQ        $0x03, DX
-	ADDQ        DX, AX
-	ADDQ        DX, CX
+	LEAQ        (AX), BX
+	TESTQ       $0x00000004, DX
+	JZ          skip0x
+	VMOVUPS     Y0, (BX)
+	VMOVAPS     Y1, Y0
+	ADDQ        $+32, BX
+
+skip0x:
+	TESTQ        $0x00000002, DX
+	JZ           skip1x
+	VMOVUPS      X0, (BX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, BX
+
+skip1x:
+	TESTQ    $0x00000001, DX
+	JZ       skip2x
+	VMOVLPS  X0, (BX)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
 
 endif3:
 	VZEROUPPER

@@ -13,9 +13,10 @@ import (
 // copy and what there is once for each position are read and written in whole vectors.
 func strided() []kernel {
 	return []kernel{
-		narrowTargets(), targetLogits(), maxStrided(), expStrided(), scaleStrided(), logSoftmaxColumns(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
-		spreadTargets(), addLogSoftmax(), addLogSoftmaxUniform(), subtractTargets(),
-		targetLosses(), gradientFactors(), targetGradients(),
+		narrowTargets(), targetLogits(), maxStrided(), expStrided(), scaleStrided(), logSoftmaxColumns(),
+		gradientStrided(), gradientStridedStream(), gradientStridedUniform(), gradientStridedUniformStream(), gradientStridedSoft(),
+		spreadTargets(), splitLogSums(), addLogSoftmax(), addLogSoftmaxUniform(),
+		targetLosses(), gradientFactors(), targetGradients(), targetGradientsSoft(),
 		toColumns(), toRows(), sumExpColumns(), expColumns(), pairTerms(), pairGradients(),
 	}
 }
@@ -221,31 +222,62 @@ func logSoftmaxColumns() kernel {
 //
 //	dst[c][j] = x[c][j]·factor[j]
 //	dst[c][j] = target[j]            where first + c is class[j]
-func gradientStrided() kernel { return gradientStridedTo("gradientStrided", false) }
+func gradientStrided() kernel { return gradientStridedTo("gradientStrided", false, false) }
 
 // gradientStridedStream is gradientStrided past the caches. It does not wait for memory if wait is 0: the next call does.
-func gradientStridedStream() kernel { return gradientStridedTo("gradientStridedStream", true) }
+func gradientStridedStream() kernel {
+	return gradientStridedTo("gradientStridedStream", false, true)
+}
 
-func gradientStridedTo(name string, stream bool) kernel {
+// gradientStridedUniform is gradientStrided with
+//
+//	dst[c][j] = x[c][j]·factor[j] − u[c]·scale[j]
+//
+// elsewhere, where the difference is rounded once more.
+func gradientStridedUniform() kernel {
+	return gradientStridedTo("gradientStridedUniform", true, false)
+}
+
+// gradientStridedUniformStream is gradientStridedUniform past the caches, as gradientStridedStream is.
+func gradientStridedUniformStream() kernel {
+	return gradientStridedTo("gradientStridedUniformStream", true, true)
+}
+
+func gradientStridedTo(name string, uniform, stream bool) kernel {
 	dst, x, count, factor := view("dst", F), view("x", F), integer("count"), slice("factor", F)
 	class, first, target := slice("class", i32), integer("first"), slice("target", F)
-	params := []parameter{dst, x, count, factor, class, first, target}
-	stub := []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), count, factor, class, first, target}
+	last := []parameter{count, factor, class, first, target}
+	if uniform {
+		last = append(last, slice("u", F), slice("scale", F))
+	}
 	if stream {
-		params, stub = append(params, integer("wait")), append(stub, integer("wait"))
+		last = append(last, integer("wait"))
 	}
 	return kernel{
 		name:   name,
-		params: params,
-		stub:   stub,
+		params: append([]parameter{dst, x}, last...),
+		stub:   append([]parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride()}, last...),
 		body: func(k *builder) {
 			dst, x, number := k.Array("dst"), k.Array("x"), k.Copy(k.Arg("first"))
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			var u asm.Array
+			if uniform {
+				u = k.Array("u")
+			}
 			eachClass(k, func() {
 				factor, from, to := k.Array("factor"), x.Copy(), dst.Copy()
 				class, target, this := k.Array("class"), k.Array("target"), number.Splat(k.F.Int())
-				k.Each(k.Arg("dstColumns"), arrays{to, from, factor, target}, func(l asm.Lanes) {
-					v := loadIndices(k, class).Equal(this).Select(target.Load(), from.Load().Mul(factor.Load()))
+				through, scale := arrays{to, from, factor, target}, asm.Array{}
+				if uniform {
+					scale = k.Array("scale")
+					through = append(through, scale)
+				}
+				k.Each(k.Arg("dstColumns"), through, func(l asm.Lanes) {
+					v := from.Load().Mul(factor.Load())
+					if uniform {
+						v = u.Broadcast().NegMulAdd(scale.Load(), v)
+					}
+					v = loadIndices(k, class).Equal(this).Select(target.Load(), v)
 					if stream {
 						l.Stream(to, v)
 					} else {
@@ -256,10 +288,40 @@ func gradientStridedTo(name string, stream bool) kernel {
 				x.Move(xRow)
 				dst.Move(dstRow)
 				number.Inc(k.Int(1))
+				if uniform {
+					u.Advance(1)
+				}
 			})
 			if stream {
 				k.If(k.Arg("wait").NotEqual(k.Int(0)), k.Fence)
 			}
+		},
+	}
+}
+
+// gradientStridedSoft writes, for positions j and classes c,
+//
+//	dst[c][j] = x[c][j]·factor[j] − u[c][j]·scale[j]
+//
+// where the difference is rounded once more.
+func gradientStridedSoft() kernel {
+	dst, x, u, count, factor, scale := view("dst", F), view("x", F), view("u", F), integer("count"), slice("factor", F), slice("scale", F)
+	return kernel{
+		name:   "gradientStridedSoft",
+		params: []parameter{dst, x, u, count, factor, scale},
+		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), u.data(), u.stride(), count, factor, scale},
+		body: func(k *builder) {
+			dst, x, u := k.Array("dst"), k.Array("x"), k.Array("u")
+			dstRow, xRow, uRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride")), u.Elements(k.Arg("uStride"))
+			eachClass(k, func() {
+				factor, scale, from, soft, to := k.Array("factor"), k.Array("scale"), x.Copy(), u.Copy(), dst.Copy()
+				k.Each(k.Arg("dstColumns"), arrays{to, from, soft, factor, scale}, func(l asm.Lanes) {
+					l.Store(to, l.Load(soft).NegMulAdd(scale.Load(), from.Load().Mul(factor.Load())))
+				})
+				x.Move(xRow)
+				u.Move(uRow)
+				dst.Move(dstRow)
+			})
 		},
 	}
 }
@@ -270,33 +332,6 @@ func loadIndices(k *builder, from asm.Array) asm.Vec {
 		return k.All().LoadWiden(from)
 	}
 	return from.Load()
-}
-
-// scaleStridedUniform writes, for positions j and classes c,
-//
-//	dst[c][j] = x[c][j]·factor[j] − u[c]·scale[j]
-//
-// where the difference is rounded once more.
-func scaleStridedUniform() kernel {
-	dst, x, u, factor, scale := view("dst", F), view("x", F), slice("u", F), slice("factor", F), slice("scale", F)
-	return kernel{
-		name:   "scaleStridedUniform",
-		params: []parameter{dst, x, u, factor, scale},
-		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), u, factor, scale},
-		body: func(k *builder) {
-			dst, x, u := k.Array("dst"), k.Array("x"), k.Array("u")
-			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
-			repeat(k, k.Len("u"), 1, func() {
-				factor, scale, from, to := k.Array("factor"), k.Array("scale"), x.Copy(), dst.Copy()
-				k.Each(k.Arg("dstColumns"), arrays{to, from, factor, scale}, func(l asm.Lanes) {
-					l.Store(to, u.Broadcast().NegMulAdd(scale.Load(), from.Load().Mul(factor.Load())))
-				})
-				x.Move(xRow)
-				dst.Move(dstRow)
-				u.Advance(1)
-			})
-		},
-	}
 }
 
 // spreadTargets writes, for positions j and classes c,
@@ -327,22 +362,56 @@ func spreadTargets() kernel {
 	}
 }
 
+// splitLogSums writes m[i] + ln[i] in two parts,
+//
+//	hi[i] = m[i] + ln[i]
+//	lo[i] = what rounding that left out
+func splitLogSums() kernel {
+	return kernel{
+		name:   "splitLogSums",
+		params: []parameter{slice("hi", F), slice("lo", F), slice("m", F), slice("ln", f64)},
+		body: func(k *builder) {
+			hi, lo, m, ln := k.Array("hi"), k.Array("lo"), k.Array("m"), k.Array("ln")
+			repeat(k, k.Len("hi"), k.F.Lanes(), func() {
+				var sums, errs, rest []asm.Vec
+				for i, top := range halves(m.Load()) {
+					sum := top.Add(ln.Vector(i).Load())
+					v := sum.Sub(top)
+					sums = append(sums, sum)
+					errs = append(errs, top.Sub(sum.Sub(v)).Sub(v.Sub(ln.Vector(i).Load())))
+				}
+				rounded := whole(sums)
+				hi.Store(rounded)
+				for i, h := range halves(rounded) {
+					rest = append(rest, sums[i].Sub(h).Add(errs[i]))
+				}
+				lo.Store(whole(rest))
+				for _, a := range (arrays{hi, lo, m, ln}) {
+					a.Advance(k.F.Lanes())
+				}
+			})
+		},
+	}
+}
+
 // addLogSoftmax does, for positions j and classes c,
 //
 //	dot[j]  += Σ u[c][j]·((x[c][j] − hi[j]) − lo[j])    where u[c][j] is not 0
 //	mass[j] += Σ u[c][j]
+//
+// with 0 for both before, if first is 0.
 func addLogSoftmax() kernel {
 	dot, mass, u, x := slice("dot", f64), slice("mass", f64), view("u", F), view("x", F)
-	hi, lo, count := slice("hi", F), slice("lo", F), integer("count")
+	hi, lo, count, first := slice("hi", F), slice("lo", F), integer("count"), integer("first")
 	return kernel{
 		name:   "addLogSoftmax",
-		params: []parameter{dot, mass, u, x, hi, lo, count},
-		stub:   []parameter{dot, mass, u.data(), u.stride(), x.data(), x.columns(), x.stride(), hi, lo, count},
+		params: []parameter{dot, mass, u, x, hi, lo, count, first},
+		stub:   []parameter{dot, mass, u.data(), u.stride(), x.data(), x.columns(), x.stride(), hi, lo, count, first},
 		body: func(k *builder) {
 			mass, u := k.Array("mass"), k.Array("u")
 			uRow := u.Elements(k.Arg("uStride"))
 			addLogSoftmaxTo(k, arrays{u}, func(l asm.Lanes, dot wideSum, logp func(x asm.Array) asm.Vec, x asm.Array, xRow asm.Distance) {
-				total, from := loadWide(k, mass), u.Copy()
+				total, from := loadUnlessFirst(k, mass), u.Copy()
 				eachClass(k, func() {
 					w := l.Load(from)
 					total.add(w)
@@ -360,12 +429,14 @@ func addLogSoftmax() kernel {
 // addLogSoftmaxUniform does, for positions j and classes c,
 //
 //	dot[j] += Σ u[c]·((x[c][j] − hi[j]) − lo[j])    where u[c] is not 0
+//
+// with dot[j] = 0 before, if first is 0.
 func addLogSoftmaxUniform() kernel {
-	dot, u, x, hi, lo := slice("dot", f64), slice("u", F), view("x", F), slice("hi", F), slice("lo", F)
+	dot, u, x, hi, lo, first := slice("dot", f64), slice("u", F), view("x", F), slice("hi", F), slice("lo", F), integer("first")
 	return kernel{
 		name:   "addLogSoftmaxUniform",
-		params: []parameter{dot, u, x, hi, lo},
-		stub:   []parameter{dot, u, x.data(), x.columns(), x.stride(), hi, lo},
+		params: []parameter{dot, u, x, hi, lo, first},
+		stub:   []parameter{dot, u, x.data(), x.columns(), x.stride(), hi, lo, first},
 		body: func(k *builder) {
 			addLogSoftmaxTo(k, nil, func(l asm.Lanes, dot wideSum, logp func(x asm.Array) asm.Vec, x asm.Array, xRow asm.Distance) {
 				u := k.Array("u")
@@ -386,7 +457,7 @@ func addLogSoftmaxTo(k *builder, more arrays, body func(l asm.Lanes, dot wideSum
 	dot, x, hi, lo := k.Array("dot"), k.Array("x"), k.Array("hi"), k.Array("lo")
 	xRow := x.Elements(k.Arg("xStride"))
 	k.Each(k.Arg("xColumns"), append(more, x, hi, lo), func(l asm.Lanes) {
-		total := loadWide(k, dot)
+		total := loadUnlessFirst(k, dot)
 		body(l, total, func(x asm.Array) asm.Vec { return l.Load(x).Sub(hi.Load()).Sub(lo.Load()) }, x.Copy(), xRow)
 		total.store(dot)
 		dot.Advance(k.F.Lanes())
@@ -396,11 +467,16 @@ func addLogSoftmaxTo(k *builder, more arrays, body func(l asm.Lanes, dot wideSum
 // wideSum is variables of F64 with a sum for each lane of F: one, or two for F32.
 type wideSum []asm.Vec
 
-// loadWide returns the sums that an array begins with.
-func loadWide(k *builder, from asm.Array) (s wideSum) {
-	for i := range k.F.Lanes() / asm.F64.Lanes() {
-		s = append(s, k.Var(from.Vector(i).Load()))
+// loadUnlessFirst returns the sums that an array begins with, or zeros if first is 0.
+func loadUnlessFirst(k *builder, from asm.Array) (s wideSum) {
+	for range k.F.Lanes() / asm.F64.Lanes() {
+		s = append(s, k.Var(k.Const(asm.F64, 0)))
 	}
+	k.If(k.Arg("first").NotEqual(k.Int(0)), func() {
+		for i, v := range s {
+			v.Set(from.Vector(i).Load())
+		}
+	})
 	return s
 }
 
@@ -419,30 +495,6 @@ func (s wideSum) add(v asm.Vec) {
 func (s wideSum) store(to asm.Array) {
 	for i, v := range s {
 		to.Vector(i).Store(v)
-	}
-}
-
-// subtractTargets does, for positions j and classes c, rounded once,
-//
-//	dst[c][j] −= u[c][j]·scale[j]
-func subtractTargets() kernel {
-	dst, u, scale, count := view("dst", F), view("u", F), slice("scale", F), integer("count")
-	return kernel{
-		name:   "subtractTargets",
-		params: []parameter{dst, u, scale, count},
-		stub:   []parameter{dst.data(), dst.stride(), u.data(), u.columns(), u.stride(), scale, count},
-		body: func(k *builder) {
-			dst, u, scale := k.Array("dst"), k.Array("u"), k.Array("scale")
-			dstRow, uRow := dst.Elements(k.Arg("dstStride")), u.Elements(k.Arg("uStride"))
-			k.Each(k.Arg("uColumns"), arrays{dst, u, scale}, func(l asm.Lanes) {
-				s, from, to := scale.Load(), u.Copy(), dst.Copy()
-				eachClass(k, func() {
-					l.Store(to, l.Load(from).NegMulAdd(s, l.Load(to)))
-					from.Move(uRow)
-					to.Move(dstRow)
-				})
-			})
-		},
 	}
 }
 
@@ -553,11 +605,40 @@ func targetGradients() kernel {
 	}
 }
 
+// targetGradientsSoft writes
+//
+//	dst[i] = (exp(logit[i] − max[i])·factor[i] − u[i]·scale[i]) − hardScale·hard[i]
+//
+// where both differences are rounded once more.
+func targetGradientsSoft() kernel {
+	return kernel{
+		name: "targetGradientsSoft",
+		params: []parameter{slice("dst", F), slice("hard", f64), slice("max", F), slice("logit", F), slice("factor", F),
+			slice("u", F), slice("scale", F), number("hardScale", f64)},
+		body: func(k *builder) {
+			dst, hard, top, logit := k.Array("dst"), k.Array("hard"), k.Array("max"), k.Array("logit")
+			factor, u, scale, hardScale, e := k.Array("factor"), k.Array("u"), k.Array("scale"), k.Param("hardScale"), newFactoredExponential(k)
+			repeat(k, k.Len("dst"), k.F.Lanes(), func() {
+				term := e.ofNegative(logit.Load().Sub(top.Load())).Mul(factor.Load())
+				var v []asm.Vec
+				for i, t := range halves(u.Load().NegMulAdd(scale.Load(), term)) {
+					v = append(v, t.Sub(hardScale.Mul(hard.Vector(i).Load())))
+				}
+				dst.Store(whole(v))
+				for _, a := range (arrays{dst, hard, top, logit, factor, u, scale}) {
+					a.Advance(k.F.Lanes())
+				}
+			})
+		},
+	}
+}
+
 // toColumns writes, for rows r and columns c,
 //
 //	dst[c][r] = x[r][c]
 //
-// A tile is as many rows as a vector has lanes, and the columns of a piece.
+// A tile is as many rows as a vector has lanes, and the columns of a piece. The last one of a row begins so early
+// that it ends where the row does, unless the row is shorter than a piece.
 func toColumns() kernel {
 	dst, x, count := view("dst", F), view("x", F), integer("count")
 	return kernel{
@@ -571,7 +652,7 @@ func toColumns() kernel {
 			apart, next := xRow.Times(k.Int(side)), x.Vector(soonVectors).Copy()
 			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
 				from, to := x.Copy(), dst.Copy()
-				repeat(k, k.Arg("xColumns"), side, func() {
+				eachTile(k, "xColumns", from, to, dstRow, func() {
 					prefetchTile(next, side)
 					for _, column := range columnsOf(from, xRow, apart, side) {
 						to.Store(column)
@@ -584,6 +665,23 @@ func toColumns() kernel {
 			})
 		},
 	}
+}
+
+// eachTile goes through the tiles of some rows, which have so many columns. body moves on in the rows, and by a
+// row for each column in the columns.
+func eachTile(k *builder, columns string, inRows, inColumns asm.Array, columnsRow asm.Distance, body func()) {
+	side, left := pieceOf(k.F), k.Copy(k.Arg(columns))
+	k.While(left.Greater(k.Int(0)), func() {
+		k.If(left.Less(k.Int(side)), func() {
+			k.If(k.Arg(columns).AtLeast(k.Int(side)), func() {
+				back := left.Minus(k.Int(side))
+				inRows.Move(inRows.Elements(back))
+				inColumns.Move(columnsRow.Times(back))
+			})
+		})
+		body()
+		left.Dec(k.Int(side))
+	})
 }
 
 // soonVectors is how many vectors ahead of their use tiles are asked for.
@@ -601,8 +699,8 @@ func prefetchTile(next asm.Array, side int) {
 //
 //	dst[r][c] = x[c][r]
 //
-// A tile may write behind the end of a row, where the next one begins. So the rows of a tile
-// are written in their order, and the tiles of the last columns first.
+// in the tiles of toColumns. That of a row that is shorter than a piece writes behind its end, where the next one
+// begins: so the rows of a tile are written in their order.
 func toRows() kernel {
 	dst, x, count := view("dst", F), view("x", F), integer("count")
 	return kernel{
@@ -614,24 +712,14 @@ func toRows() kernel {
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
 			side := pieceOf(k.F)
 			next := dst.Vector(soonVectors).Copy()
-			padded := k.Copy(k.Int(0)) // the columns of whole tiles
-			k.While(padded.Less(k.Arg("dstColumns")), func() { padded.Inc(k.Int(side)) })
 			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
-				left := k.Copy(padded)
-				from, to := x.Plus(xRow.Times(left)).Copy(), dst.Plus(dst.Elements(left)).Copy()
-				k.While(left.Greater(k.Int(0)), func() {
+				from, to := x.Copy(), dst.Copy()
+				eachTile(k, "dstColumns", to, from, xRow, func() {
 					prefetchTile(next, side)
-					for range side {
-						from.MoveBack(xRow)
-					}
-					to.Advance(-side)
 					var columns []asm.Vec
-					column := from.Copy()
-					for i := range side {
-						columns = append(columns, column.Load())
-						if i+1 < side {
-							column.Move(xRow)
-						}
+					for range side {
+						columns = append(columns, from.Load())
+						from.Move(xRow)
 					}
 					rows, row := transposed(columns), to.Copy()
 					for piece := range 4 {
@@ -640,7 +728,7 @@ func toRows() kernel {
 							row.Move(dstRow)
 						}
 					}
-					left.Dec(k.Int(side))
+					to.Advance(side)
 				})
 				x.Advance(k.F.Lanes())
 				dst.Move(dstRow.Times(k.Int(k.F.Lanes())))
