@@ -389,28 +389,39 @@ func (t *nllTask[F]) fours(w *nllWalk, end int, l *nllPlaces) {
 		place = uintptr(sample*t.classes*t.inner+from) * size
 	}
 	targets := t.targets[p:end]
-	isSimple := t.losses == nil && t.out.want != productVJP && t.scores != nil
+	isPeriod, isAny := l.period > 0, t.out.want == productVJP || t.scores == nil
 	switch {
 	case len(targets) < 4:
-	case !isSimple || t.weight != nil && l.period > 0:
+	case isAny || isPeriod && (t.weight != nil || t.losses != nil):
 		w.next += t.addAny(w, targets, l, place, number)
-	case t.weight != nil:
-		n := addWeighted(&w.sums, &w.total, t.scores, targets, t.weight, place, l.pitch, l.stride)
-		if t.grad != nil {
-			setWeighted(t.grad, targets[:n], t.weight, t.factor, place, l.pitch, l.stride)
-		}
-		w.next += n
-	case l.period > 0 && t.grad == nil:
+	case isPeriod && t.grad == nil:
 		w.next += addPeriods(&w.sums, t.scores, targets, t.classes, l, place, number)
-	case l.period > 0:
+	case isPeriod:
 		w.next += addAndSetPeriods(&w.sums, t.scores, t.grad, targets, t.classes, F(-t.factor), l, place, number)
-	case t.grad == nil && t.inner == 1:
-		w.next += addRows(&w.sums, t.scores[p*t.classes:], targets, t.classes)
-	case t.grad == nil:
-		w.next += addRun(&w.sums, t.scores, targets, t.classes, place, l.pitch, l.stride)
 	default:
-		w.next += addAndSetRun(&w.sums, t.scores, t.grad, targets, t.classes, F(-t.factor), place, l.pitch, l.stride)
+		w.next += t.run(w, targets, place, l.pitch, l.stride)
 	}
+}
+
+// run is fours for a run.
+func (t *nllTask[F]) run(w *nllWalk, targets []int, place, pitch, stride uintptr) (done int) {
+	switch {
+	case t.weight != nil:
+		done = addWeighted(&w.sums, &w.total, t.scores, targets, t.weight, place, pitch, stride)
+		if t.grad != nil {
+			setWeighted(t.grad, targets[:done], t.weight, t.factor, place, pitch, stride)
+		}
+	case t.grad != nil:
+		done = addAndSetRun(&w.sums, t.scores, t.grad, targets, t.classes, F(-t.factor), place, pitch, stride)
+	case t.inner == 1:
+		done = addRows(&w.sums, t.scores[w.next*t.classes:], targets, t.classes)
+	default:
+		done = addRun(&w.sums, t.scores, targets, t.classes, place, pitch, stride)
+	}
+	if t.losses != nil {
+		writeLosses(t.losses[w.next:][:done], t.scores, targets, t.weight, place, pitch, stride)
+	}
+	return done
 }
 
 // nllPlaces tells how far apart, in bytes, scores are: of a class and the next one, stride, and of positions
@@ -561,6 +572,23 @@ func setWeighted[F Float](grad []F, targets []int, weight []F, factor float64, p
 	to := unsafe.Pointer(unsafe.SliceData(grad))
 	for _, y := range targets {
 		*(*F)(unsafe.Add(to, place+uintptr(y)*stride)) = F(-float64(weight[y]) * factor)
+		place += pitch
+	}
+}
+
+// writeLosses writes the losses of a run, of which all targets are classes.
+func writeLosses[F Float](losses, scores []F, targets []int, weight []F, place, pitch, stride uintptr) {
+	from := unsafe.Pointer(unsafe.SliceData(scores))
+	targets = targets[:len(losses)]
+	if weight == nil {
+		for i, y := range targets {
+			losses[i] = -*(*F)(unsafe.Add(from, place+uintptr(y)*stride))
+			place += pitch
+		}
+		return
+	}
+	for i, y := range targets {
+		losses[i] = weighted(-*(*F)(unsafe.Add(from, place+uintptr(y)*stride)), weight[y])
 		place += pitch
 	}
 }
