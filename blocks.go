@@ -83,7 +83,7 @@ const (
 	itemLanes = stridedPositions * stridedPositions
 	// nllFew is the most rows that NLLLoss does without setting up a task, and nllMostClasses the most classes
 	// of them: an int of 32 bits can count their scores.
-	nllFew, nllMostClasses = 32, 1 << 25
+	nllFew, nllMostClasses = 64, 1 << 24
 	// nllBlock is the number of positions whose losses NLLLoss adds up before it adds them to those
 	// before, and an item of it. It is part of the specification.
 	nllBlock = 1 << 10

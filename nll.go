@@ -126,8 +126,13 @@ func (l *NLLLoss[F]) runFew(out *outputs[F], x *Tensor[F], targets []int) (loss 
 	classes, n, total := x.Shape[1], 0, float64(len(targets))
 	if l.Weight == nil {
 		n = addRows(&sums, x.Data, targets, classes)
-	} else if total = 0; len(l.Weight) != classes || overlap(out.losses, l.Weight) || overlap(out.grad, l.Weight) {
-		return 0, false
+	} else {
+		if len(l.Weight) != classes || overlap(out.losses, l.Weight) || overlap(out.grad, l.Weight) {
+			return 0, false
+		}
+		size := unsafe.Sizeof(F(0))
+		total = 0
+		n = addWeighted(&sums, &total, x.Data, targets, l.Weight, 0, uintptr(classes)*size, size)
 	}
 	for j := n; j < len(targets); j++ {
 		y := targets[j]
