@@ -83,10 +83,13 @@ const (
 	itemLanes = stridedPositions * stridedPositions
 	// nllFew is the most rows that NLLLoss does without setting up a task, and nllMostClasses the most classes
 	// of them: an int of 32 bits can count their scores.
-	nllFew, nllMostClasses = 32, 1 << 25
+	nllFew, nllMostClasses = 64, 1 << 24
 	// nllBlock is the number of positions whose losses NLLLoss adds up before it adds them to those
 	// before, and an item of it. It is part of the specification.
 	nllBlock = 1 << 10
+	// nllPeriod is the most positions that NLLLoss takes for a period, which is whole samples and a multiple of four:
+	// up to seven positions a sample, or a multiple of four up to this, have one.
+	nllPeriod = 28
 	// nllAhead is the number of scores of a gradient of rows that are cleared before any of them is set: 16 KiB of
 	// float32, which are still in the first cache then. That takes a sixth less time where there are up to nllAheadScores
 	// of ten classes; beyond the second cache it is as fast to clear all at once, or faster.

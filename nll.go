@@ -1,7 +1,6 @@
 package trellis
 
 import (
-	"math"
 	"unsafe"
 
 	"github.com/gotrellis/trellis/internal/fp"
@@ -127,8 +126,13 @@ func (l *NLLLoss[F]) runFew(out *outputs[F], x *Tensor[F], targets []int) (loss 
 	classes, n, total := x.Shape[1], 0, float64(len(targets))
 	if l.Weight == nil {
 		n = addRows(&sums, x.Data, targets, classes)
-	} else if total = 0; len(l.Weight) != classes || overlap(out.losses, l.Weight) || overlap(out.grad, l.Weight) {
-		return 0, false
+	} else {
+		if len(l.Weight) != classes || overlap(out.losses, l.Weight) || overlap(out.grad, l.Weight) {
+			return 0, false
+		}
+		size := unsafe.Sizeof(F(0))
+		total = 0
+		n = addWeighted(&sums, &total, x.Data, targets, l.Weight, 0, uintptr(classes)*size, size)
 	}
 	for j := n; j < len(targets); j++ {
 		y := targets[j]
@@ -248,7 +252,7 @@ func (t *nllTask[F]) pass(scores, losses, grad []F, workers int) (sum float64) {
 		return t.runParallel((t.positions+nllBlock-1)/nllBlock, workers)
 	}
 	var w nllWalk
-	for w.start(&t.classLayout, 0); w.next < t.positions; {
+	for w.next < t.positions {
 		s, _ := t.block(&w)
 		sum += s
 	}
@@ -260,7 +264,7 @@ func (t *nllTask[F]) pass(scores, losses, grad []F, workers int) (sum float64) {
 func (t *nllTask[F]) addLosses() (sum float64, bad int) {
 	t.scores = t.x
 	var w nllWalk
-	for w.start(&t.classLayout, 0); w.next < t.positions; {
+	for w.next < t.positions {
 		s, bad := t.block(&w)
 		if bad >= 0 {
 			return 0, bad
@@ -294,40 +298,15 @@ func (t *nllTask[F]) Item(i int) {
 		clear(t.out.grad[from:min(from+t.share, len(t.out.grad))])
 		return
 	}
-	var w nllWalk
-	w.start(&t.classLayout, i*nllBlock)
-	t.partial[i], _ = t.block(&w)
+	t.partial[i], _ = t.block(&nllWalk{next: i * nllBlock})
 }
 
 // nllWalk is how far one has come through the positions.
 type nllWalk struct {
-	next, score int        // a position, and where its score of class 0 is
-	left        int        // positions of its sample from it on; of rows, rows
-	sums        [4]float64 // of losses; they take turns, or each addition would wait for the one before
-	total       float64    // of the weights
-	ignored     int        // how many targets were left out
-}
-
-// start goes to a position.
-func (w *nllWalk) start(l *classLayout, position int) {
-	w.next, w.score, w.left = position, position*l.classes, l.positions
-	if l.inner == 1 {
-		return
-	}
-	sample, from := 0, 0
-	if position > 0 { // or there may be none
-		sample, from = position/l.inner, position%l.inner
-	}
-	w.score, w.left = sample*l.inner*l.classes+from, l.inner-from
-}
-
-// steps returns how far the score of a class is from that of the next position, and how much further
-// it is if that is in another sample.
-func (l *classLayout) steps() (next, further int) {
-	if l.inner == 1 { // rows, which are one sample here
-		return l.classes, 0
-	}
-	return 1, (l.classes - 1) * l.inner
+	next    int        // position, a multiple of four but at the end
+	sums    [4]float64 // of losses; they take turns, or each addition would wait for the one before
+	total   float64    // of the weights
+	ignored int        // how many targets were left out
 }
 
 // block goes through the next nllBlock positions, or what is left. It returns the sum of their
@@ -336,21 +315,19 @@ func (t *nllTask[F]) block(w *nllWalk) (sum float64, bad int) {
 	end := min(w.next+nllBlock, t.positions)
 	w.sums = [4]float64{}
 	onlyClasses := uint(t.ignore) >= uint(t.classes)
-	isPlain := onlyClasses && t.weight == nil && t.losses == nil && t.out.want != productVJP && t.scores != nil
+	var l nllPlaces
+	l.set(&t.classLayout, fp.Size[F]())
 	for w.next < end {
 		stop := end
 		if t.ahead > 0 && t.grad != nil {
 			stop = min(w.next+t.ahead, end)
 			clear(t.grad[w.next*t.classes : stop*t.classes])
 		}
-		if isPlain {
-			t.plain(w, stop)
-		}
 		for w.next < stop {
-			if onlyClasses && stop-w.next >= 4 {
-				t.fours(w, stop)
+			if onlyClasses {
+				t.fours(w, stop, &l)
 			}
-			if bad := t.few(w, min(w.next+4, stop)); bad >= 0 { // which are fewer than four, or one of four is no class or left out
+			if bad := t.few(w, min(w.next+4, stop)); bad >= 0 { // of which one is no class or left out, or they are not in one sample
 				return 0, bad
 			}
 		}
@@ -361,7 +338,6 @@ func (t *nllTask[F]) block(w *nllWalk) (sum float64, bad int) {
 // few goes through the positions before end, at most four from the next one on. It returns the first target
 // that is no class, or −1.
 func (t *nllTask[F]) few(w *nllWalk, end int) (bad int) {
-	step, further := t.steps()
 	for ; w.next < end; w.next++ {
 		var loss F
 		p := w.next
@@ -371,7 +347,10 @@ func (t *nllTask[F]) few(w *nllWalk, end int) (bad int) {
 		case uint(y) >= uint(t.classes):
 			return p
 		default:
-			place, weight := w.score+y*t.inner, F(1)
+			place, weight := p*t.classes+y, F(1)
+			if t.inner > 1 {
+				place = (p/t.inner*t.classes+y)*t.inner + p%t.inner
+			}
 			if t.weight != nil {
 				weight = t.weight[y]
 				w.total += float64(weight)
@@ -387,229 +366,350 @@ func (t *nllTask[F]) few(w *nllWalk, end int) (bad int) {
 		if t.losses != nil {
 			t.losses[p] = loss
 		}
-		w.score += step
-		if w.left--; w.left == 0 {
-			w.left = t.inner
-			w.score += further
-		}
 	}
 	return -1
 }
 
 // weighted returns loss·weight, and 0 where the weight is 0 even if the class is impossible.
 func weighted[F Float](loss, weight F) F {
-	if weight == 0 && loss == F(math.Inf(1)) {
+	v := loss * weight
+	if v != v && weight == 0 && loss > 0 { // 0·∞
 		return 0
 	}
-	return loss * weight
-}
-
-// plain goes through positions before end up to one whose target is no class or left out, without weights, losses
-// and upstream.
-func (t *nllTask[F]) plain(w *nllWalk, end int) {
-	if t.inner == 1 {
-		n, targets, value := 0, t.targets[w.next:end], F(-t.factor)
-		if t.grad == nil {
-			n = addRows(&w.sums, t.scores[w.score:], targets, t.classes)
-		} else {
-			n = addAndSetRows(&w.sums, t.scores[w.score:], t.grad[w.score:], targets, t.classes, value)
-		}
-		w.next += n
-		w.left -= n
-		w.score += n * t.classes
-	}
-	if w.next < end {
-		t.ones(w, end)
-	}
-}
-
-// ones is plain for positions one by one.
-func (t *nllTask[F]) ones(w *nllWalk, end int) {
-	targets, scores, grad, classes, inner, value, sums := t.targets[:end], t.scores, t.grad, t.classes, t.inner, F(-t.factor), &w.sums
-	step, further := t.steps()
-	p, at, left := w.next, w.score, w.left
-	for {
-		if left == 0 {
-			left = inner
-			at += further
-		}
-		if p == end {
-			break
-		}
-		stop := min(p+left, end)
-		left -= stop - p
-		for ; p < stop; p++ {
-			y := targets[p]
-			if uint(y) >= uint(classes) {
-				w.next, w.score, w.left = p, at, left+stop-p
-				return
-			}
-			i := at + y*inner
-			sums[p&3] -= float64(scores[i])
-			if grad != nil {
-				grad[i] = value
-			}
-			at += step
-		}
-	}
-	w.next, w.score, w.left = p, at, left
-}
-
-// addRows subtracts from sums the scores at the targets of rows of so many classes, four by four, up to
-// a target that is no class, and returns how many.
-//
-// A target is read once and compared before it is used, so that no other memory is touched. The slices' own checks
-// would take as long as all else.
-func addRows[F Float](sums *[4]float64, scores []F, targets []int, classes int) (done int) {
-	most, size := uint(classes), unsafe.Sizeof(F(0))
-	_ = scores[:len(targets)*classes]
-	pitch, offset := uintptr(classes)*size, uintptr(0)
-	row, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
-	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
-	for ; done+4 <= len(targets); done += 4 {
-		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
-		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
-		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
-			break
-		}
-		s0 -= float64(*(*F)(unsafe.Add(row, offset+uintptr(y0)*size)))
-		offset += pitch
-		s1 -= float64(*(*F)(unsafe.Add(row, offset+uintptr(y1)*size)))
-		offset += pitch
-		s2 -= float64(*(*F)(unsafe.Add(row, offset+uintptr(y2)*size)))
-		offset += pitch
-		s3 -= float64(*(*F)(unsafe.Add(row, offset+uintptr(y3)*size)))
-		offset += pitch
-	}
-	*sums = [4]float64{s0, s1, s2, s3}
-	return done
-}
-
-// addAndSetRows is addRows, and sets the gradient at the targets to a value.
-func addAndSetRows[F Float](sums *[4]float64, scores, grad []F, targets []int, classes int, value F) (done int) {
-	most, size := uint(classes), unsafe.Sizeof(F(0))
-	_ = scores[:len(targets)*classes]
-	_ = grad[:len(targets)*classes]
-	to := unsafe.Pointer(unsafe.SliceData(grad))
-	pitch, offset := uintptr(classes)*size, uintptr(0)
-	row, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
-	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
-	for ; done+4 <= len(targets); done += 4 {
-		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
-		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
-		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
-			break
-		}
-		at0 := offset + uintptr(y0)*size
-		s0 -= float64(*(*F)(unsafe.Add(row, at0)))
-		*(*F)(unsafe.Add(to, at0)) = value
-		offset += pitch
-		at1 := offset + uintptr(y1)*size
-		s1 -= float64(*(*F)(unsafe.Add(row, at1)))
-		*(*F)(unsafe.Add(to, at1)) = value
-		offset += pitch
-		at2 := offset + uintptr(y2)*size
-		s2 -= float64(*(*F)(unsafe.Add(row, at2)))
-		*(*F)(unsafe.Add(to, at2)) = value
-		offset += pitch
-		at3 := offset + uintptr(y3)*size
-		s3 -= float64(*(*F)(unsafe.Add(row, at3)))
-		*(*F)(unsafe.Add(to, at3)) = value
-		offset += pitch
-	}
-	*sums = [4]float64{s0, s1, s2, s3}
-	return done
+	return v
 }
 
 // fours goes through positions before end by fours, as long as all of their targets are classes, of which none
-// is left out.
-//
-// A target is read once and compared before it is used, so that no other memory than scores and grad is
-// touched. The slices' own checks would take as long as all else.
-func (t *nllTask[F]) fours(w *nllWalk, end int) {
-	if t.scores != nil {
-		_ = t.scores[:t.positions*t.classes]
+// is left out, and they are in one run.
+func (t *nllTask[F]) fours(w *nllWalk, end int, l *nllPlaces) {
+	p, size, place, number := w.next, unsafe.Sizeof(F(0)), uintptr(0), 0
+	switch {
+	case l.period > 0:
+		place, number = uintptr(p/l.period)*l.advance, p%l.period
+	case t.inner == 1:
+		place = uintptr(p) * l.pitch
+	default:
+		sample, from := p/t.inner, p%t.inner
+		end = min(end, p+t.inner-from)
+		place = uintptr(sample*t.classes*t.inner+from) * size
 	}
-	if t.grad != nil {
-		_ = t.grad[:t.positions*t.classes]
+	targets := t.targets[p:end]
+	isPeriod, isAny := l.period > 0, t.out.want == productVJP || t.scores == nil
+	switch {
+	case len(targets) < 4:
+	case isAny || isPeriod && (t.weight != nil || t.losses != nil):
+		w.next += t.addAny(w, targets, l, place, number)
+	case isPeriod && t.grad == nil:
+		w.next += addPeriods(&w.sums, t.scores, targets, t.classes, l, place, number)
+	case isPeriod:
+		w.next += addAndSetPeriods(&w.sums, t.scores, t.grad, targets, t.classes, F(-t.factor), l, place, number)
+	default:
+		w.next += t.run(w, targets, place, l.pitch, l.stride)
 	}
-	size, classes, value := unsafe.Sizeof(F(0)), uint(t.classes), F(-t.factor)
-	targets := unsafe.Pointer(unsafe.SliceData(t.targets[:end]))
-	scores, grad := unsafe.Pointer(unsafe.SliceData(t.scores)), unsafe.Pointer(unsafe.SliceData(t.grad))
-	next, further := t.steps()
-	step, stride, skip, inner := uintptr(next)*size, uintptr(t.inner)*size, uintptr(further)*size, t.inner
-	weight, losses := t.weight, t.losses
-	var upstream []F
-	if t.out.want == productVJP {
-		upstream = t.out.upstream
+}
+
+// run is fours for a run.
+func (t *nllTask[F]) run(w *nllWalk, targets []int, place, pitch, stride uintptr) (done int) {
+	switch {
+	case t.weight != nil:
+		done = addWeighted(&w.sums, &w.total, t.scores, targets, t.weight, place, pitch, stride)
+		if t.grad != nil {
+			setWeighted(t.grad, targets[:done], t.weight, t.factor, place, pitch, stride)
+		}
+	case t.grad != nil:
+		done = addAndSetRun(&w.sums, t.scores, t.grad, targets, t.classes, F(-t.factor), place, pitch, stride)
+	case t.inner == 1:
+		done = addRows(&w.sums, t.scores[w.next*t.classes:], targets, t.classes)
+	default:
+		done = addRun(&w.sums, t.scores, targets, t.classes, place, pitch, stride)
 	}
-	p, at, left := w.next, uintptr(w.score)*size, w.left
-	s0, s1, s2, s3 := w.sums[p&3], w.sums[(p+1)&3], w.sums[(p+2)&3], w.sums[(p+3)&3]
-	for ; p+4 <= end; p += 4 {
-		y := (*[4]uint)(unsafe.Add(targets, uintptr(p)*unsafe.Sizeof(uint(0))))
+	if t.losses != nil {
+		writeLosses(t.losses[w.next:][:done], t.scores, targets, t.weight, place, pitch, stride)
+	}
+	return done
+}
+
+// nllPlaces tells how far apart, in bytes, scores are: of a class and the next one, stride, and of positions
+// in a run, which is rows or the positions of a sample, pitch. If samples have only a few positions, some whole
+// samples are a period, and periods a run.
+type nllPlaces struct {
+	stride, pitch uintptr
+	period        int                // of so many positions, a multiple of four, or 0 for none
+	offsets       [nllPeriod]uintptr // of their scores from the first, which is the first of a sample
+	advance       uintptr            // from a period to the next
+}
+
+func (l *nllPlaces) set(layout *classLayout, size int) {
+	if layout.inner == 1 {
+		l.stride, l.pitch = uintptr(size), uintptr(layout.classes*size)
+		return
+	}
+	l.stride, l.pitch = uintptr(layout.inner*size), uintptr(size)
+	period := layout.inner
+	for period&3 != 0 {
+		period += layout.inner
+	}
+	if period > nllPeriod {
+		return
+	}
+	sample, first, from := layout.inner*layout.classes, 0, 0
+	l.period, l.advance = period, uintptr(period/layout.inner*sample*size)
+	for i := range period {
+		l.offsets[i] = uintptr((first + from) * size)
+		if from++; from == layout.inner {
+			first, from = first+sample, 0
+		}
+	}
+}
+
+// The following go through positions by fours, from a place on, up to four of which one has a target that is no
+// class, and return how many positions that was. A target is read once and compared before it is used, so that
+// no other memory than the scores is touched. The slices' own checks would take as long as all else.
+
+// addRows subtracts from sums the scores at the targets of rows. It is addRun without a product for each of them.
+func addRows[F Float](sums *[4]float64, scores []F, targets []int, classes int) (done int) {
+	most, size := uint(classes), unsafe.Sizeof(F(0))
+	pitch, place := uintptr(classes)*size, uintptr(0)
+	from, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
+	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
+	for ; done+4 <= len(targets); done += 4 {
+		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
 		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
-		if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
+		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
 			break
 		}
-		i0, i1, i2, i3 := at, at+step, at+2*step, at+3*step
-		if left > 4 {
-			at += 4 * step
-			left -= 4
-		} else {
-			i1, left = stepOn(i0, left, step, skip, inner)
-			i2, left = stepOn(i1, left, step, skip, inner)
-			i3, left = stepOn(i2, left, step, skip, inner)
-			at, left = stepOn(i3, left, step, skip, inner)
+		s0 -= float64(*(*F)(unsafe.Add(from, place+uintptr(y0)*size)))
+		place += pitch
+		s1 -= float64(*(*F)(unsafe.Add(from, place+uintptr(y1)*size)))
+		place += pitch
+		s2 -= float64(*(*F)(unsafe.Add(from, place+uintptr(y2)*size)))
+		place += pitch
+		s3 -= float64(*(*F)(unsafe.Add(from, place+uintptr(y3)*size)))
+		place += pitch
+	}
+	*sums = [4]float64{s0, s1, s2, s3}
+	return done
+}
+
+// addRun subtracts from sums the scores at the targets of a run.
+func addRun[F Float](sums *[4]float64, scores []F, targets []int, classes int, place, pitch, stride uintptr) (done int) {
+	most, from, target := uint(classes), unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
+	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
+	for ; done+4 <= len(targets); done += 4 {
+		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
+		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
+		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
+			break
 		}
-		i0 += uintptr(y0) * stride
-		i1 += uintptr(y1) * stride
-		i2 += uintptr(y2) * stride
-		i3 += uintptr(y3) * stride
-		if scores != nil {
-			l0 := -*(*F)(unsafe.Add(scores, i0))
-			l1 := -*(*F)(unsafe.Add(scores, i1))
-			l2 := -*(*F)(unsafe.Add(scores, i2))
-			l3 := -*(*F)(unsafe.Add(scores, i3))
-			if weight != nil {
-				w0, w1, w2, w3 := weight[y0], weight[y1], weight[y2], weight[y3]
-				l0, l1, l2, l3 = weighted(l0, w0), weighted(l1, w1), weighted(l2, w2), weighted(l3, w3)
-				w.total = (((w.total + float64(w0)) + float64(w1)) + float64(w2)) + float64(w3)
-			}
+		s0 -= float64(*(*F)(unsafe.Add(from, place+uintptr(y0)*stride)))
+		place += pitch
+		s1 -= float64(*(*F)(unsafe.Add(from, place+uintptr(y1)*stride)))
+		place += pitch
+		s2 -= float64(*(*F)(unsafe.Add(from, place+uintptr(y2)*stride)))
+		place += pitch
+		s3 -= float64(*(*F)(unsafe.Add(from, place+uintptr(y3)*stride)))
+		place += pitch
+	}
+	*sums = [4]float64{s0, s1, s2, s3}
+	return done
+}
+
+// addAndSetRun is addRun, and sets the gradient at the targets to a value.
+func addAndSetRun[F Float](sums *[4]float64, scores, grad []F, targets []int, classes int, value F, place, pitch, stride uintptr) (done int) {
+	_ = grad[:len(scores)]
+	from, to := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(grad))
+	most, target := uint(classes), unsafe.Pointer(unsafe.SliceData(targets))
+	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
+	for ; done+4 <= len(targets); done += 4 {
+		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
+		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
+		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
+			break
+		}
+		i0 := place + uintptr(y0)*stride
+		s0 -= float64(*(*F)(unsafe.Add(from, i0)))
+		*(*F)(unsafe.Add(to, i0)) = value
+		place += pitch
+		i1 := place + uintptr(y1)*stride
+		s1 -= float64(*(*F)(unsafe.Add(from, i1)))
+		*(*F)(unsafe.Add(to, i1)) = value
+		place += pitch
+		i2 := place + uintptr(y2)*stride
+		s2 -= float64(*(*F)(unsafe.Add(from, i2)))
+		*(*F)(unsafe.Add(to, i2)) = value
+		place += pitch
+		i3 := place + uintptr(y3)*stride
+		s3 -= float64(*(*F)(unsafe.Add(from, i3)))
+		*(*F)(unsafe.Add(to, i3)) = value
+		place += pitch
+	}
+	*sums = [4]float64{s0, s1, s2, s3}
+	return done
+}
+
+// addWeighted adds the weighted losses of a run to sums, and the weights to total.
+func addWeighted[F Float](sums *[4]float64, total *float64, scores []F, targets []int, weight []F, place, pitch, stride uintptr) (done int) {
+	from, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
+	all, s0, s1, s2, s3 := *total, sums[0], sums[1], sums[2], sums[3]
+	for ; done+4 <= len(targets); done += 4 {
+		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
+		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
+		if most := uint(len(weight)); y0 >= most || y1 >= most || y2 >= most || y3 >= most {
+			break
+		}
+		w0, w1, w2, w3 := weight[y0], weight[y1], weight[y2], weight[y3]
+		all = (((all + float64(w0)) + float64(w1)) + float64(w2)) + float64(w3)
+		s0 += float64(weighted(-*(*F)(unsafe.Add(from, place+uintptr(y0)*stride)), w0))
+		place += pitch
+		s1 += float64(weighted(-*(*F)(unsafe.Add(from, place+uintptr(y1)*stride)), w1))
+		place += pitch
+		s2 += float64(weighted(-*(*F)(unsafe.Add(from, place+uintptr(y2)*stride)), w2))
+		place += pitch
+		s3 += float64(weighted(-*(*F)(unsafe.Add(from, place+uintptr(y3)*stride)), w3))
+		place += pitch
+	}
+	*total, *sums = all, [4]float64{s0, s1, s2, s3}
+	return done
+}
+
+// setWeighted sets the gradient at the targets of a run, all of them classes.
+func setWeighted[F Float](grad []F, targets []int, weight []F, factor float64, place, pitch, stride uintptr) {
+	to := unsafe.Pointer(unsafe.SliceData(grad))
+	for _, y := range targets {
+		*(*F)(unsafe.Add(to, place+uintptr(y)*stride)) = F(-float64(weight[y]) * factor)
+		place += pitch
+	}
+}
+
+// writeLosses writes the losses of a run, of which all targets are classes.
+func writeLosses[F Float](losses, scores []F, targets []int, weight []F, place, pitch, stride uintptr) {
+	from := unsafe.Pointer(unsafe.SliceData(scores))
+	targets = targets[:len(losses)]
+	if weight == nil {
+		for i, y := range targets {
+			losses[i] = -*(*F)(unsafe.Add(from, place+uintptr(y)*stride))
+			place += pitch
+		}
+		return
+	}
+	for i, y := range targets {
+		losses[i] = weighted(-*(*F)(unsafe.Add(from, place+uintptr(y)*stride)), weight[y])
+		place += pitch
+	}
+}
+
+// addPeriods is addRun for periods, from the position of a number on.
+func addPeriods[F Float](sums *[4]float64, scores []F, targets []int, classes int, l *nllPlaces, place uintptr, number int) (done int) {
+	offsets, period, advance := unsafe.Pointer(&l.offsets), l.period, l.advance
+	most, stride, from, target := uint(classes), l.stride, unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
+	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
+	for ; done+4 <= len(targets); done += 4 {
+		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
+		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
+		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
+			break
+		}
+		o := (*[4]uintptr)(unsafe.Add(offsets, uintptr(number)*unsafe.Sizeof(uintptr(0))))
+		s0 -= float64(*(*F)(unsafe.Add(from, place+o[0]+uintptr(y0)*stride)))
+		s1 -= float64(*(*F)(unsafe.Add(from, place+o[1]+uintptr(y1)*stride)))
+		s2 -= float64(*(*F)(unsafe.Add(from, place+o[2]+uintptr(y2)*stride)))
+		s3 -= float64(*(*F)(unsafe.Add(from, place+o[3]+uintptr(y3)*stride)))
+		if number += 4; number == period {
+			place, number = place+advance, 0
+		}
+	}
+	*sums = [4]float64{s0, s1, s2, s3}
+	return done
+}
+
+// addAndSetPeriods is addAndSetRun for periods.
+func addAndSetPeriods[F Float](sums *[4]float64, scores, grad []F, targets []int, classes int, value F, l *nllPlaces, place uintptr, number int) (done int) {
+	offsets, period, advance := unsafe.Pointer(&l.offsets), l.period, l.advance
+	_ = grad[:len(scores)]
+	most, stride, target := uint(classes), l.stride, unsafe.Pointer(unsafe.SliceData(targets))
+	from, to := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(grad))
+	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
+	for ; done+4 <= len(targets); done += 4 {
+		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
+		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
+		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
+			break
+		}
+		o := (*[4]uintptr)(unsafe.Add(offsets, uintptr(number)*unsafe.Sizeof(uintptr(0))))
+		i0, i1, i2, i3 := place+o[0]+uintptr(y0)*stride, place+o[1]+uintptr(y1)*stride, place+o[2]+uintptr(y2)*stride, place+o[3]+uintptr(y3)*stride
+		s0 -= float64(*(*F)(unsafe.Add(from, i0)))
+		*(*F)(unsafe.Add(to, i0)) = value
+		s1 -= float64(*(*F)(unsafe.Add(from, i1)))
+		*(*F)(unsafe.Add(to, i1)) = value
+		s2 -= float64(*(*F)(unsafe.Add(from, i2)))
+		*(*F)(unsafe.Add(to, i2)) = value
+		s3 -= float64(*(*F)(unsafe.Add(from, i3)))
+		*(*F)(unsafe.Add(to, i3)) = value
+		if number += 4; number == period {
+			place, number = place+advance, 0
+		}
+	}
+	*sums = [4]float64{s0, s1, s2, s3}
+	return done
+}
+
+// addAny does all that a pass may do, for runs and periods.
+func (t *nllTask[F]) addAny(w *nllWalk, targets []int, l *nllPlaces, place uintptr, number int) (done int) {
+	run := [4]uintptr{0, l.pitch, 2 * l.pitch, 3 * l.pitch}
+	offsets, period, advance := unsafe.Pointer(&run), 4, 4*l.pitch
+	if l.period > 0 {
+		offsets, period, advance = unsafe.Pointer(&l.offsets), l.period, l.advance
+	}
+	most, stride, target := uint(t.classes), l.stride, unsafe.Pointer(unsafe.SliceData(targets))
+	from, to := unsafe.Pointer(unsafe.SliceData(t.scores)), unsafe.Pointer(unsafe.SliceData(t.grad))
+	weight, factor := t.weight, t.factor
+	var losses, upstream []F
+	if t.losses != nil {
+		losses = t.losses[w.next:][:len(targets)]
+	}
+	if t.out.want == productVJP {
+		upstream = t.out.upstream[w.next:][:len(targets)]
+	}
+	s0, s1, s2, s3, total := w.sums[0], w.sums[1], w.sums[2], w.sums[3], w.total
+	w0, w1, w2, w3 := F(1), F(1), F(1), F(1)
+	for ; done+4 <= len(targets); done += 4 {
+		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
+		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
+		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
+			break
+		}
+		o := (*[4]uintptr)(unsafe.Add(offsets, uintptr(number)*unsafe.Sizeof(uintptr(0))))
+		i0, i1, i2, i3 := place+o[0]+uintptr(y0)*stride, place+o[1]+uintptr(y1)*stride, place+o[2]+uintptr(y2)*stride, place+o[3]+uintptr(y3)*stride
+		if weight != nil {
+			w0, w1, w2, w3 = weight[y0], weight[y1], weight[y2], weight[y3]
+			total = (((total + float64(w0)) + float64(w1)) + float64(w2)) + float64(w3)
+		}
+		if from != nil {
+			l0, l1 := weighted(-*(*F)(unsafe.Add(from, i0)), w0), weighted(-*(*F)(unsafe.Add(from, i1)), w1)
+			l2, l3 := weighted(-*(*F)(unsafe.Add(from, i2)), w2), weighted(-*(*F)(unsafe.Add(from, i3)), w3)
 			s0 += float64(l0)
 			s1 += float64(l1)
 			s2 += float64(l2)
 			s3 += float64(l3)
 			if losses != nil {
-				losses[p], losses[p+1], losses[p+2], losses[p+3] = l0, l1, l2, l3
+				*(*[4]F)(losses[done:]) = [4]F{l0, l1, l2, l3}
 			}
 		}
-		if grad == nil {
-			continue
-		}
-		v0, v1, v2, v3 := value, value, value, value
-		if upstream != nil {
-			v0, v1, v2, v3 = -upstream[p], -upstream[p+1], -upstream[p+2], -upstream[p+3]
-			if weight != nil {
-				v0, v1, v2, v3 = v0*weight[y0], v1*weight[y1], v2*weight[y2], v3*weight[y3]
+		if to != nil {
+			v0, v1, v2, v3 := F(-float64(w0)*factor), F(-float64(w1)*factor), F(-float64(w2)*factor), F(-float64(w3)*factor)
+			if upstream != nil {
+				u := (*[4]F)(upstream[done:])
+				v0, v1, v2, v3 = -u[0]*w0, -u[1]*w1, -u[2]*w2, -u[3]*w3
 			}
-		} else if weight != nil {
-			v0, v1, v2, v3 = F(-float64(weight[y0])*t.factor), F(-float64(weight[y1])*t.factor), F(-float64(weight[y2])*t.factor), F(-float64(weight[y3])*t.factor)
+			*(*F)(unsafe.Add(to, i0)) = v0
+			*(*F)(unsafe.Add(to, i1)) = v1
+			*(*F)(unsafe.Add(to, i2)) = v2
+			*(*F)(unsafe.Add(to, i3)) = v3
 		}
-		*(*F)(unsafe.Add(grad, i0)) = v0
-		*(*F)(unsafe.Add(grad, i1)) = v1
-		*(*F)(unsafe.Add(grad, i2)) = v2
-		*(*F)(unsafe.Add(grad, i3)) = v3
+		if number += 4; number == period {
+			place, number = place+advance, 0
+		}
 	}
-	w.sums[p&3], w.sums[(p+1)&3], w.sums[(p+2)&3], w.sums[(p+3)&3] = s0, s1, s2, s3
-	w.next, w.score, w.left = p, int(at/size), left
-}
-
-// stepOn returns where the next position's score is, and how many are left.
-func stepOn(at uintptr, left int, step, skip uintptr, inner int) (uintptr, int) {
-	left--
-	if left == 0 {
-		left = inner
-		step += skip
-	}
-	return at + step, left
+	w.sums, w.total = [4]float64{s0, s1, s2, s3}, total
+	return done
 }

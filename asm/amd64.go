@@ -798,11 +798,16 @@ func (w *amd64) lowerMasked(i int) bool {
 		}
 		w.compare(in, next.dst, w.mask(under))
 		return true
-	case opAdd, opMul:
+	case opAdd, opMul, opShl:
 		if next.op != opKeep || next.a.id != in.dst || next.a.kind != argVec {
 			return false
 		}
 		c := w.ctx
+		if in.op == opShl {
+			f := map[Type]func(imm, a, k, dst operand.Op){I32: c.VPSLLD_Z, I64: c.VPSLLQ_Z}[in.t]
+			f(operand.U8(in.b.imm), w.regs(in.a)[0], w.mask(next.mask.id), w.dst(next.dst)[0])
+			return true
+		}
 		f := map[op][4]func(b, a, k, dst operand.Op){
 			opAdd: {c.VADDPS_Z, c.VADDPD_Z, c.VPADDD_Z, c.VPADDQ_Z},
 			opMul: {c.VMULPS_Z, c.VMULPD_Z},

@@ -113,8 +113,9 @@ func (e *factoredExponential) newTerms(k *builder) expTerms {
 func (s *expTerms) plus(k *builder, total, d asm.Vec) (sum, p, power asm.Vec) {
 	isTie := d.NotLess(k.Const(s.t, 0))
 	s.count.AddWhere(isTie, k.Const(s.t.Int(), -1))
+	below := isTie.Not()
 	p, power = s.factors(d)
-	return isTie.Not().Keep(power).MulAdd(p, total), p, power
+	return below.Keep(power).MulAdd(p, total), p, power
 }
 
 // ties returns what was counted.

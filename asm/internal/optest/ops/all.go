@@ -226,6 +226,10 @@ func integers(t asm.Type) []Op {
 		all = append(all,
 			lanewise("shl"+shift.name, t, func(v vectors) asm.Vec { return v.x.Shl(shift.n) },
 				func(x, _, _ uint64) uint64 { return encode(t, number{i: int64(x << shift.n)}) }),
+			lanewise("keepShl"+shift.name, t, func(v vectors) asm.Vec { return v.y.Less(v.z).Keep(v.x.Shl(shift.n)) },
+				func(x, y, z uint64) uint64 {
+					return pick(less(t, y, z), encode(t, number{i: int64(x << shift.n)}), 0)
+				}),
 			lanewise("shr"+shift.name, t, func(v vectors) asm.Vec { return v.x.Shr(shift.n) },
 				func(x, _, _ uint64) uint64 { return x >> shift.n }),
 		)
