@@ -101,6 +101,49 @@ func testSamplesAlone[F Float](t *testing.T) {
 	}
 }
 
+// What an item gives does not depend on the one before: samples that are there twice have the same losses and gradients.
+func TestSamplesTwice(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		t.Run("float32", testSamplesTwice[float32])
+		t.Run("float64", testSamplesTwice[float64])
+	})
+}
+
+func testSamplesTwice[F Float](t *testing.T) {
+	for _, shape := range [][]int{{itemPositions, 10}, {itemPositions, 40}, {1, 300, 7}, {itemPositions / 16, 2, 16}, {1, 2, itemPositions}, {1, 3, itemPositions}} {
+		n, _ := view.Size(shape)
+		classes := shape[1]
+		count := n / classes
+		once, targets := normalScores[F](n), randomBelow[int](count, classes)
+		p, upstream := normalScores[F](n), normalScores[F](count)
+		for i, v := range p {
+			p[i] = v * v
+		}
+		twice := slices.Clone(shape)
+		twice[0] *= 2
+		x, probs := Tensor[F]{slices.Repeat(once, 2), twice}, Tensor[F]{slices.Repeat(p, 2), twice}
+		targets, upstream = slices.Repeat(targets, 2), slices.Repeat(upstream, 2)
+		losses, grad := make([]F, 2*count), make([]F, 2*n)
+		for _, smoothing := range []F{0, 0.25} {
+			for _, weight := range [][]F{nil, normalScores[F](classes)} {
+				l := CrossEntropyLoss[F]{Weight: weight, LabelSmoothing: smoothing, Workers: 1}
+				check := func(err error, method string) {
+					what := fmt.Sprint(shape, smoothing, weight != nil, method)
+					require.NoError(t, err, what)
+					requireSame(t, losses[:count], losses[count:], what)
+					requireSame(t, grad[:n], grad[n:], what)
+				}
+				_, err := l.LossesGrad(losses, grad, x, targets)
+				check(err, "LossesGrad")
+				check(l.VJP(grad, upstream, x, targets), "VJP")
+				_, err = l.LossesGradProbs(losses, grad, x, probs)
+				check(err, "LossesGradProbs")
+				check(l.VJPProbs(grad, upstream, x, probs), "VJPProbs")
+			}
+		}
+	}
+}
+
 // A row has the same bits alone, in a small call and in a large one.
 func TestRowsAlone(t *testing.T) {
 	tiertest.Each(t, func(t *testing.T) {

@@ -25,8 +25,9 @@ func (t *columns[F]) load(x []F, n, rows int) {
 		toColumns(t.part(t.data, from), view.Of(x[from*n:], n, n), min(perCall, direct-from))
 	}
 	if direct < rows {
-		copy(t.makeEdge(n), x[direct*n:rows*n])
-		toColumns(t.part(t.data, direct), view.Of(t.edge, n, n), fp.Lanes[F]())
+		last := fp.WholeVectors[F](rows - direct)
+		copy(t.makeEdge(n, last), x[direct*n:rows*n])
+		toColumns(t.part(t.data, direct), view.Of(t.edge, n, n), last)
 	}
 }
 
@@ -37,19 +38,17 @@ func (t *columns[F]) store(dst, src []F, n, rows int) {
 		toRows(view.Of(dst[from*n:], n, n), t.part(src, from), min(perCall, direct-from))
 	}
 	if direct < rows {
-		toRows(view.Of(t.makeEdge(n), n, n), t.part(src, direct), fp.Lanes[F]())
+		last := fp.WholeVectors[F](rows - direct)
+		toRows(view.Of(t.makeEdge(n, last), n, n), t.part(src, direct), last)
 		copy(dst[direct*n:rows*n], t.edge)
 	}
 }
 
 // direct returns how many rows of a matrix a kernel reads or writes itself: whole vectors of
-// them, and the last ones only where it stays within them.
+// them, as long as the piece at the last one ends within the matrix.
 func (t *columns[F]) direct(n, rows int) int {
-	last := 0
-	if n < pieceOf[F]() {
-		last = 1
-	}
-	return (rows - last) &^ (fp.Lanes[F]() - 1)
+	behind := (pieceOf[F]() - 1) / n // rows that a piece reaches beyond its own
+	return max(rows-behind, 0) &^ (fp.Lanes[F]() - 1)
 }
 
 // perCall returns how many rows of n elements a kernel takes in one call.
@@ -63,9 +62,9 @@ func (t *columns[F]) part(data []F, from int) view.Rows[F] {
 	return view.Of(data[from:], t.Columns-from, t.Stride)
 }
 
-// makeEdge returns room for the last rows of n elements.
-func (t *columns[F]) makeEdge(n int) []F {
-	t.edge = workspace.Resize(t.edge, (fp.Lanes[F]()-1)*n+max(n, pieceOf[F]()))
+// makeEdge returns room for so many rows of n elements.
+func (t *columns[F]) makeEdge(n, rows int) []F {
+	t.edge = workspace.Resize(t.edge, (rows-1)*n+max(n, pieceOf[F]()))
 	return t.edge
 }
 

@@ -1,6 +1,7 @@
 package trellis
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,7 +21,7 @@ func TestColumns(t *testing.T) {
 func testColumns[F Float](t *testing.T) {
 	var c columns[F]
 	for _, n := range []int{1, 2, 3, 4, 5, 8, 10, 31, 32, 400} {
-		for _, rows := range []int{1, 2, 7, 8, 9, 15, 16, 17, 33, 128} {
+		for _, rows := range []int{1, 2, 7, 8, 9, 15, 16, 17, 18, 33, 128} {
 			x := normalScores[F](n * rows)
 			c.load(x, n, rows)
 			for r := range rows {
@@ -30,10 +31,10 @@ func testColumns[F Float](t *testing.T) {
 					}
 				}
 			}
-			room := make([]F, n*rows+8)
+			room := slices.Repeat([]F{7}, n*rows+8)
 			c.store(room[4:], c.data, n, rows)
 			requireSame(t, x, room[4:][:n*rows], "n = ", n, rows, " rows")
-			require.Equal(t, make([]F, 8), append(room[:4:4], room[4+n*rows:]...), "n = %d, %d rows", n, rows)
+			require.Equal(t, slices.Repeat([]F{7}, 8), append(room[:4:4], room[4+n*rows:]...), "n = %d, %d rows", n, rows)
 		}
 	}
 }

@@ -18,8 +18,6 @@ import (
 // reached is −Inf. No number is NaN, +Inf or −0: see pathEmission.
 
 const (
-	// frameBlock is the number of frames that a block has together for each class: a vector.
-	frameBlock = 8
 	// blockFrames is the number of frames that toBlocks takes at a time, and that a panel is
 	// swept through: its emissions are 17 KiB.
 	blockFrames = 2 * frameBlock

@@ -112,7 +112,10 @@ func testPublicBetweenGuardPages[F Float](t *testing.T) {
 			guardClasses(c, []int{1, n})
 		}
 	}
-	for _, shape := range [][]int{{itemPositions + 1, 3}, {1, stridedBlock, itemPositions + 1}, {1, stridedBlock + 1, itemPositions - 1}} {
+	next()
+	c.N = 1
+	guardRows(c, 33) // which fill a vector, but for pieces of 16 bytes
+	for _, shape := range [][]int{{33, 1}, {34, 1}, {itemPositions + 1, 1}, {itemPositions + 1, 3}, {1, stridedBlock, itemPositions + 1}, {1, stridedBlock + 1, itemPositions - 1}} {
 		next()
 		guardClasses(c, shape)
 	}

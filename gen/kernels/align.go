@@ -104,8 +104,8 @@ func toBlocks() kernel {
 //
 //	y[r][i] = p[frameBlock·places[i] + r]
 //
-// and the least of each row to least. A piece
-// of 16 bytes has two frames of a position; those of eight positions, zipped, are two rows.
+// and the least of each row to least. A piece of 16 bytes has two frames of a position; those of eight
+// positions, zipped, are two rows.
 func emitBlock() kernel {
 	y, p, places, least, scratch := view("y", f64), slice("p", f64), slice("places", i32), slice("least", f64), slice("scratch", f64)
 	return kernel{
