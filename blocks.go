@@ -113,8 +113,6 @@ const (
 	// lossFrames is groupFrames where there is no gradient and a panel has few positions: frames times positions
 	// are at most groupPositions.
 	lossFrames, groupPositions = 64, groupFrames * panelWidth
-	// frameBlock is the number of frames that a block has together for each class: a vector.
-	frameBlock = 8
 	// panelWidth is the number of positions that are swept through a group together, a power of
 	// two: α, emissions and occupancies of a panel are 128 KiB.
 	panelWidth = 128

@@ -39,6 +39,9 @@ const (
 	minFactor, maxFactor = -1023, 1000
 )
 
+// frameBlock is the number of frames that a block has together for each class: a vector.
+const frameBlock = 8
+
 // Where the states of a position are, from statesAt on.
 const onBlank, onLabel = 0, 8
 

@@ -45,7 +45,7 @@ var layers = []layer{
 
 	{"ctc_target.go", ""},
 	{"ctc_number.go", "generic_ctc.go"},
-	{"ctc_exps.go", "generic_align.go kernels_*.go"},
+	{"ctc_exps.go", "generic_ctc.go generic_align.go kernels_*.go"},
 	{"ctc_emission.go", "generic_ctc.go generic_align.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_number.go ctc_exps.go"},
 	{"ctc_trellis.go", "generic_ctc.go kernels_*.go ctc_target.go ctc_number.go ctc_emission.go"},
 	{"ctc_smallloss.go", "kernels_*.go rows_sum.go ctc_target.go ctc_emission.go"},
@@ -55,7 +55,7 @@ var layers = []layer{
 	{"ctc.go", "ctc_batch.go ctc_task.go"},
 
 	{"ctc_spans.go", "ctc_target.go"},
-	{"ctc_path_emission.go", "generic_align.go kernels_*.go rows_sum.go ctc_target.go ctc_emission.go"},
+	{"ctc_path_emission.go", "generic_ctc.go generic_align.go kernels_*.go rows_sum.go ctc_target.go ctc_emission.go"},
 	{"ctc_viterbi.go", "generic_ctc.go kernels_*.go generic_align.go ctc_target.go ctc_spans.go ctc_path_emission.go"},
 	{"ctc_confidence.go", "generic_ctc.go rows_sum.go ctc_path_emission.go ctc_target.go ctc_number.go ctc_emission.go ctc_trellis.go ctc_spans.go"},
 	{"ctc_alignment.go", "ctc_target.go ctc_spans.go ctc_path_emission.go ctc_viterbi.go ctc_confidence.go"},

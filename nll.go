@@ -327,7 +327,7 @@ func (t *nllTask[F]) block(w *nllWalk) (sum float64, bad int) {
 			if onlyClasses {
 				t.fours(w, stop, &l)
 			}
-			if bad := t.few(w, min(w.next+4, stop)); bad >= 0 { // of which one is no class or left out, or they are not in one sample
+			if bad := t.few(w, min(w.next+4, stop)); bad >= 0 { // what stopped fours
 				return 0, bad
 			}
 		}
