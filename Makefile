@@ -44,7 +44,7 @@ export CGO_ENABLED ?= 0
 help: ## these lines
 	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
-test: ## all tests in under five minutes on two cores; what the machine lacks for some is named
+test: ## all tests in some five minutes on two cores; what the machine lacks for some is named
 	@$(TOGETHER) quick arm64 race nested released purego
 
 long: ## in some more minutes, what says little more than make test
