@@ -320,6 +320,16 @@ func TestGradientByTinyProbabilities(t *testing.T) {
 	require.Equal(t, []float32{0, float32(math.Inf(-1)), 0}, grad)
 }
 
+// Scores far above 0 are no log-probabilities, but exp of another class stays what it is beside them.
+func TestGradientBesideLargeScores(t *testing.T) {
+	for _, classes := range []int{3, 40} { // exp in float64, and in float32
+		x := slices.Repeat([]float32{-15}, classes)
+		x[1] = 80
+		_, grad := ctcOf(t, CTCLoss[float32]{}, x, classes, []int{1})
+		require.InEpsilon(t, math.Exp(-15), float64(grad[classes-1]), 1e-6, "%d classes", classes)
+	}
+}
+
 // Frames whose probabilities are all small have runs as long as others.
 func TestRunsOfSmallProbabilities(t *testing.T) {
 	for _, p := range []float64{0.25, 1e-20, 1e-300} {

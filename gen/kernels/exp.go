@@ -100,7 +100,7 @@ func (e *factoredExponential) ofNegative(d asm.Vec) asm.Vec {
 // expTerms are e^d for d = x−m ≤ 0. Where x is m they are only counted.
 type expTerms struct {
 	*factoredExponential
-	none, count asm.Vec // what is subtracted from as an integer, and what is left
+	none, count asm.Vec // the number that counting begins with, and its bits less 1 for each that was counted
 }
 
 func (e *factoredExponential) newTerms(k *builder) expTerms {
