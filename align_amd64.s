@@ -36,11 +36,9 @@ loop3:
 	VADDPD  Z0, Z3, Z3
 	VMOVUPS Z3, (R8)
 	VMAXPD  Z1, Z2, Z2
-	VMOVUPS (R10), Z3
-	VADDPD  Z3, Z4, Z3
+	VADDPD  (R10), Z4, Z3
 	VMAXPD  Z2, Z3, Z2
-	VMOVUPS (R9), Z3
-	VADDPD  Z3, Z2, Z2
+	VADDPD  (R9), Z2, Z2
 	VMOVUPS Z2, 64(R8)
 	ADDQ    $+128, AX
 	ADDQ    $+128, R8
@@ -69,7 +67,7 @@ end2:
 	RET
 
 // func viterbiAVX2(alpha []float64, boundary []float64, column []float64, blanks []float64, y []float64, skipExponents []float64, alphaStride int, positions int)
-// Requires: AVX, AVX2
+// Requires: AVX
 TEXT ·viterbiAVX2(SB), NOSPLIT, $0-160
 	MOVQ boundary_base+24(FP), AX
 	MOVQ alpha_base+0(FP), CX
@@ -98,8 +96,8 @@ loop3:
 	VMOVUPS    96(AX), Y5
 	VPERM2F128 $0x21, Y2, Y1, Y6
 	VPERM2F128 $0x21, Y5, Y2, Y1
-	VPALIGNR   $0x08, Y6, Y2, Y6
-	VPALIGNR   $0x08, Y1, Y5, Y7
+	VSHUFPD    $0x05, Y2, Y6, Y6
+	VSHUFPD    $0x05, Y5, Y1, Y7
 	VMOVAPS    Y5, Y1
 	VMAXPD     Y6, Y3, Y5
 	VMAXPD     Y7, Y4, Y8
@@ -128,8 +126,8 @@ loop3:
 end4:
 	VPERM2F128 $0x21, Y2, Y1, Y0
 	VPERM2F128 $0x21, Y1, Y2, Y3
-	VPALIGNR   $0x08, Y0, Y2, Y0
-	VPALIGNR   $0x08, Y3, Y1, Y1
+	VSHUFPD    $0x05, Y2, Y0, Y0
+	VSHUFPD    $0x05, Y1, Y3, Y1
 	VMOVSD     X0, (DX)
 	MOVQ       CX, AX
 	ADDQ       $+8, DX

@@ -3183,8 +3183,7 @@ loop1:
 	VORPD     Z1, Z7, Z7
 	VSUBPD    Z2, Z7, Z7
 	VMOVAPD.Z Z7, K1, Z7
-	VMOVUPS   (DX), Z8
-	VADDPD    Z8, Z7, Z7
+	VADDPD    (DX), Z7, Z7
 	VMOVUPS   Z7, (DX)
 	VANDPD    Z3, Z6, Z6
 	VORPD     Z4, Z6, Z6
@@ -3416,8 +3415,7 @@ loop1:
 	VMAXPD  Z0, Z5, Z0
 	VMOVUPS Z5, 64(AX)
 	VSUBPD  Z4, Z7, Z5
-	VMOVUPS (DX), Z6
-	VADDPD  Z6, Z5, Z5
+	VADDPD  (DX), Z5, Z5
 	VMAXPD  Z1, Z5, Z5
 	VMINPD  Z2, Z5, Z5
 	VADDPD  Z3, Z5, Z5
@@ -3463,8 +3461,8 @@ loop1:
 	VMOVUPS    96(CX), Y6
 	VPERM2F128 $0x21, Y3, Y2, Y7
 	VPERM2F128 $0x21, Y6, Y3, Y2
-	VPALIGNR   $0x08, Y7, Y3, Y7
-	VPALIGNR   $0x08, Y2, Y6, Y8
+	VSHUFPD    $0x05, Y3, Y7, Y7
+	VSHUFPD    $0x05, Y6, Y2, Y8
 	VMOVAPS    Y6, Y2
 	VSUBPD     Y4, Y7, Y6
 	VSUBPD     Y5, Y8, Y9
@@ -3579,7 +3577,7 @@ end2:
 	RET
 
 // func leastFactorsAVX2(exponents []float64, before float64, positions int) (toBlank float64, toLabel float64)
-// Requires: AVX, AVX2
+// Requires: AVX
 TEXT ·leastFactorsAVX2(SB), NOSPLIT, $0-56
 	MOVQ         exponents_base+0(FP), AX
 	VXORPS       Y0, Y0, Y0
@@ -3599,8 +3597,8 @@ loop1:
 	VMOVUPS    96(AX), Y8
 	VPERM2F128 $0x21, Y5, Y4, Y9
 	VPERM2F128 $0x21, Y8, Y5, Y4
-	VPALIGNR   $0x08, Y9, Y5, Y9
-	VPALIGNR   $0x08, Y4, Y8, Y4
+	VSHUFPD    $0x05, Y5, Y9, Y9
+	VSHUFPD    $0x05, Y8, Y4, Y4
 	VSUBPD     Y6, Y9, Y9
 	VSUBPD     Y7, Y4, Y10
 	VMOVAPS    Y8, Y4
@@ -3643,149 +3641,946 @@ end2:
 	VZEROUPPER
 	RET
 
-// func forwardAVX512(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, frames int)
+// func forwardAVX512(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, alphaStride int, yStride int, yLastColumn int, positions int, frames int)
 // Requires: AVX, AVX512F
-TEXT ·forwardAVX512(SB), NOSPLIT, $0-152
+TEXT ·forwardAVX512(SB), NOSPLIT, $0-160
 	VPXORD Z0, Z0, Z0
 	MOVQ   boundary_base+24(FP), AX
 	MOVQ   alpha_base+0(FP), CX
 	MOVQ   y_base+72(FP), DX
-	MOVQ   column_base+48(FP), BX
-	MOVQ   frames+144(FP), SI
-	CMPQ   SI, $+0
-	JLE    end2
+	MOVQ   factors_base+96(FP), BX
+	MOVQ   positions+144(FP), SI
+	CMPQ   SI, $+64
+	JLT    end2
 
 loop1:
-	MOVQ         yLastColumn+128(FP), DI
-	SHLQ         $0x03, DI
-	MOVQ         DX, R8
-	ADDQ         DI, R8
-	VBROADCASTSD (R8), Z0
-	VBROADCASTSD (BX), Z1
-	MOVQ         CX, DI
-	MOVQ         DX, R8
-	MOVQ         factors_base+96(FP), R9
-	MOVQ         positions+136(FP), R10
-	CMPQ         R10, $+0
-	JLE          end4
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	VMOVUPS 512(AX), Z8
+	VMOVUPS 576(AX), Z9
+	VMOVUPS 640(AX), Z10
+	VMOVUPS 704(AX), Z11
+	VMOVUPS 768(AX), Z12
+	VMOVUPS 832(AX), Z13
+	VMOVUPS 896(AX), Z14
+	VMOVUPS 960(AX), Z15
+	MOVQ    CX, DI
+	MOVQ    DX, R8
+	MOVQ    y_base+72(FP), R9
+	MOVQ    column_base+48(FP), R10
+	MOVQ    yLastColumn+136(FP), R11
+	SHLQ    $0x03, R11
+	ADDQ    R11, R9
+	MOVQ    frames+152(FP), R11
+	CMPQ    R11, $+0
+	JLE     end4
 
 loop3:
-	VMOVUPS     (AX), Z2
-	VMOVUPS     64(AX), Z3
-	VALIGNQ     $0x07, Z1, Z3, Z4
-	VMOVAPS     Z3, Z1
-	VMOVUPS     (R9), Z3
-	VFMADD213PD Z2, Z4, Z3
-	VMULPD      Z0, Z3, Z3
-	VMOVUPS     Z3, (DI)
-	VMOVUPS     64(R9), Z3
-	VFMADD213PD Z1, Z3, Z2
-	VMOVUPS     128(R9), Z3
-	VFMADD231PD Z3, Z4, Z2
-	VMOVUPS     (R8), Z3
-	VMULPD      Z3, Z2, Z2
-	VMOVUPS     Z2, 64(DI)
-	ADDQ        $+128, AX
-	ADDQ        $+128, DI
-	ADDQ        $+64, R8
-	ADDQ        $+192, R9
-	SUBQ        $+8, R10
-	CMPQ        R10, $+0
-	JGT         loop3
+	VBROADCASTSD  (R9), Z16
+	VBROADCASTSD  (R10), Z17
+	VEXTRACTF32X4 $0x03, Z15, X18
+	VMOVHPD       X18, (R10)
+	VALIGNQ       $0x07, Z13, Z15, Z18
+	VFMADD231PD   1408(BX), Z14, Z15
+	VFMADD231PD   1344(BX), Z18, Z14
+	VFMADD231PD   1472(BX), Z18, Z15
+	VMULPD        Z16, Z14, Z14
+	VMULPD        448(R8), Z15, Z15
+	VMOVUPS       Z14, 896(DI)
+	VMOVUPS       Z15, 960(DI)
+	VALIGNQ       $0x07, Z11, Z13, Z18
+	VFMADD231PD   1216(BX), Z12, Z13
+	VFMADD231PD   1152(BX), Z18, Z12
+	VFMADD231PD   1280(BX), Z18, Z13
+	VMULPD        Z16, Z12, Z12
+	VMULPD        384(R8), Z13, Z13
+	VMOVUPS       Z12, 768(DI)
+	VMOVUPS       Z13, 832(DI)
+	VALIGNQ       $0x07, Z9, Z11, Z18
+	VFMADD231PD   1024(BX), Z10, Z11
+	VFMADD231PD   960(BX), Z18, Z10
+	VFMADD231PD   1088(BX), Z18, Z11
+	VMULPD        Z16, Z10, Z10
+	VMULPD        320(R8), Z11, Z11
+	VMOVUPS       Z10, 640(DI)
+	VMOVUPS       Z11, 704(DI)
+	VALIGNQ       $0x07, Z7, Z9, Z18
+	VFMADD231PD   832(BX), Z8, Z9
+	VFMADD231PD   768(BX), Z18, Z8
+	VFMADD231PD   896(BX), Z18, Z9
+	VMULPD        Z16, Z8, Z8
+	VMULPD        256(R8), Z9, Z9
+	VMOVUPS       Z8, 512(DI)
+	VMOVUPS       Z9, 576(DI)
+	VALIGNQ       $0x07, Z5, Z7, Z18
+	VFMADD231PD   640(BX), Z6, Z7
+	VFMADD231PD   576(BX), Z18, Z6
+	VFMADD231PD   704(BX), Z18, Z7
+	VMULPD        Z16, Z6, Z6
+	VMULPD        192(R8), Z7, Z7
+	VMOVUPS       Z6, 384(DI)
+	VMOVUPS       Z7, 448(DI)
+	VALIGNQ       $0x07, Z3, Z5, Z18
+	VFMADD231PD   448(BX), Z4, Z5
+	VFMADD231PD   384(BX), Z18, Z4
+	VFMADD231PD   512(BX), Z18, Z5
+	VMULPD        Z16, Z4, Z4
+	VMULPD        128(R8), Z5, Z5
+	VMOVUPS       Z4, 256(DI)
+	VMOVUPS       Z5, 320(DI)
+	VALIGNQ       $0x07, Z1, Z3, Z18
+	VFMADD231PD   256(BX), Z2, Z3
+	VFMADD231PD   192(BX), Z18, Z2
+	VFMADD231PD   320(BX), Z18, Z3
+	VMULPD        Z16, Z2, Z2
+	VMULPD        64(R8), Z3, Z3
+	VMOVUPS       Z2, 128(DI)
+	VMOVUPS       Z3, 192(DI)
+	VALIGNQ       $0x07, Z17, Z1, Z17
+	VFMADD231PD   64(BX), Z0, Z1
+	VFMADD231PD   (BX), Z17, Z0
+	VFMADD231PD   128(BX), Z17, Z1
+	VMULPD        Z16, Z0, Z0
+	VMULPD        (R8), Z1, Z1
+	VMOVUPS       Z0, (DI)
+	VMOVUPS       Z1, 64(DI)
+	ADDQ          $+8, R10
+	MOVQ          yStride+128(FP), R12
+	SHLQ          $0x03, R12
+	ADDQ          R12, R9
+	ADDQ          R12, R8
+	MOVQ          alphaStride+120(FP), R12
+	SHLQ          $0x03, R12
+	ADDQ          R12, DI
+	SUBQ          $+1, R11
+	CMPQ          R11, $+0
+	JGT           loop3
 
 end4:
-	MOVQ CX, AX
-	ADDQ $+8, BX
-	MOVQ yStride+120(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, DX
-	SHLQ $0x01, DI
-	ADDQ DI, CX
-	SUBQ $+1, SI
-	CMPQ SI, $+0
-	JGT  loop1
+	ADDQ $+1024, AX
+	ADDQ $+1024, CX
+	ADDQ $+512, DX
+	ADDQ $+1536, BX
+	SUBQ $+64, SI
+	CMPQ SI, $+64
+	JGE  loop1
 
 end2:
+	CMPQ    SI, $+8
+	JNE     endif6
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+	MOVQ    y_base+72(FP), R8
+	MOVQ    column_base+48(FP), R9
+	MOVQ    yLastColumn+136(FP), R10
+	SHLQ    $0x03, R10
+	ADDQ    R10, R8
+	MOVQ    frames+152(FP), R10
+	CMPQ    R10, $+0
+	JLE     end8
+
+loop7:
+	VBROADCASTSD  (R8), Z2
+	VBROADCASTSD  (R9), Z3
+	VEXTRACTF32X4 $0x03, Z1, X4
+	VMOVHPD       X4, (R9)
+	VALIGNQ       $0x07, Z3, Z1, Z3
+	VFMADD231PD   64(BX), Z0, Z1
+	VFMADD231PD   (BX), Z3, Z0
+	VFMADD231PD   128(BX), Z3, Z1
+	VMULPD        Z2, Z0, Z0
+	VMULPD        (DI), Z1, Z1
+	VMOVUPS       Z0, (SI)
+	VMOVUPS       Z1, 64(SI)
+	ADDQ          $+8, R9
+	MOVQ          yStride+128(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, R8
+	ADDQ          R11, DI
+	MOVQ          alphaStride+120(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, SI
+	SUBQ          $+1, R10
+	CMPQ          R10, $+0
+	JGT           loop7
+
+end8:
+	ADDQ $+128, AX
+	ADDQ $+128, CX
+	ADDQ $+64, DX
+	ADDQ $+192, BX
+	JMP  done5
+
+endif6:
+	CMPQ    SI, $+16
+	JNE     endif9
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+	MOVQ    y_base+72(FP), R8
+	MOVQ    column_base+48(FP), R9
+	MOVQ    yLastColumn+136(FP), R10
+	SHLQ    $0x03, R10
+	ADDQ    R10, R8
+	MOVQ    frames+152(FP), R10
+	CMPQ    R10, $+0
+	JLE     end11
+
+loop10:
+	VBROADCASTSD  (R8), Z4
+	VBROADCASTSD  (R9), Z5
+	VEXTRACTF32X4 $0x03, Z3, X6
+	VMOVHPD       X6, (R9)
+	VALIGNQ       $0x07, Z1, Z3, Z6
+	VFMADD231PD   256(BX), Z2, Z3
+	VFMADD231PD   192(BX), Z6, Z2
+	VFMADD231PD   320(BX), Z6, Z3
+	VMULPD        Z4, Z2, Z2
+	VMULPD        64(DI), Z3, Z3
+	VMOVUPS       Z2, 128(SI)
+	VMOVUPS       Z3, 192(SI)
+	VALIGNQ       $0x07, Z5, Z1, Z5
+	VFMADD231PD   64(BX), Z0, Z1
+	VFMADD231PD   (BX), Z5, Z0
+	VFMADD231PD   128(BX), Z5, Z1
+	VMULPD        Z4, Z0, Z0
+	VMULPD        (DI), Z1, Z1
+	VMOVUPS       Z0, (SI)
+	VMOVUPS       Z1, 64(SI)
+	ADDQ          $+8, R9
+	MOVQ          yStride+128(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, R8
+	ADDQ          R11, DI
+	MOVQ          alphaStride+120(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, SI
+	SUBQ          $+1, R10
+	CMPQ          R10, $+0
+	JGT           loop10
+
+end11:
+	ADDQ $+256, AX
+	ADDQ $+256, CX
+	ADDQ $+128, DX
+	ADDQ $+384, BX
+	JMP  done5
+
+endif9:
+	CMPQ    SI, $+24
+	JNE     endif12
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+	MOVQ    y_base+72(FP), R8
+	MOVQ    column_base+48(FP), R9
+	MOVQ    yLastColumn+136(FP), R10
+	SHLQ    $0x03, R10
+	ADDQ    R10, R8
+	MOVQ    frames+152(FP), R10
+	CMPQ    R10, $+0
+	JLE     end14
+
+loop13:
+	VBROADCASTSD  (R8), Z6
+	VBROADCASTSD  (R9), Z7
+	VEXTRACTF32X4 $0x03, Z5, X8
+	VMOVHPD       X8, (R9)
+	VALIGNQ       $0x07, Z3, Z5, Z8
+	VFMADD231PD   448(BX), Z4, Z5
+	VFMADD231PD   384(BX), Z8, Z4
+	VFMADD231PD   512(BX), Z8, Z5
+	VMULPD        Z6, Z4, Z4
+	VMULPD        128(DI), Z5, Z5
+	VMOVUPS       Z4, 256(SI)
+	VMOVUPS       Z5, 320(SI)
+	VALIGNQ       $0x07, Z1, Z3, Z8
+	VFMADD231PD   256(BX), Z2, Z3
+	VFMADD231PD   192(BX), Z8, Z2
+	VFMADD231PD   320(BX), Z8, Z3
+	VMULPD        Z6, Z2, Z2
+	VMULPD        64(DI), Z3, Z3
+	VMOVUPS       Z2, 128(SI)
+	VMOVUPS       Z3, 192(SI)
+	VALIGNQ       $0x07, Z7, Z1, Z7
+	VFMADD231PD   64(BX), Z0, Z1
+	VFMADD231PD   (BX), Z7, Z0
+	VFMADD231PD   128(BX), Z7, Z1
+	VMULPD        Z6, Z0, Z0
+	VMULPD        (DI), Z1, Z1
+	VMOVUPS       Z0, (SI)
+	VMOVUPS       Z1, 64(SI)
+	ADDQ          $+8, R9
+	MOVQ          yStride+128(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, R8
+	ADDQ          R11, DI
+	MOVQ          alphaStride+120(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, SI
+	SUBQ          $+1, R10
+	CMPQ          R10, $+0
+	JGT           loop13
+
+end14:
+	ADDQ $+384, AX
+	ADDQ $+384, CX
+	ADDQ $+192, DX
+	ADDQ $+576, BX
+	JMP  done5
+
+endif12:
+	CMPQ    SI, $+32
+	JNE     endif15
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+	MOVQ    y_base+72(FP), R8
+	MOVQ    column_base+48(FP), R9
+	MOVQ    yLastColumn+136(FP), R10
+	SHLQ    $0x03, R10
+	ADDQ    R10, R8
+	MOVQ    frames+152(FP), R10
+	CMPQ    R10, $+0
+	JLE     end17
+
+loop16:
+	VBROADCASTSD  (R8), Z8
+	VBROADCASTSD  (R9), Z9
+	VEXTRACTF32X4 $0x03, Z7, X10
+	VMOVHPD       X10, (R9)
+	VALIGNQ       $0x07, Z5, Z7, Z10
+	VFMADD231PD   640(BX), Z6, Z7
+	VFMADD231PD   576(BX), Z10, Z6
+	VFMADD231PD   704(BX), Z10, Z7
+	VMULPD        Z8, Z6, Z6
+	VMULPD        192(DI), Z7, Z7
+	VMOVUPS       Z6, 384(SI)
+	VMOVUPS       Z7, 448(SI)
+	VALIGNQ       $0x07, Z3, Z5, Z10
+	VFMADD231PD   448(BX), Z4, Z5
+	VFMADD231PD   384(BX), Z10, Z4
+	VFMADD231PD   512(BX), Z10, Z5
+	VMULPD        Z8, Z4, Z4
+	VMULPD        128(DI), Z5, Z5
+	VMOVUPS       Z4, 256(SI)
+	VMOVUPS       Z5, 320(SI)
+	VALIGNQ       $0x07, Z1, Z3, Z10
+	VFMADD231PD   256(BX), Z2, Z3
+	VFMADD231PD   192(BX), Z10, Z2
+	VFMADD231PD   320(BX), Z10, Z3
+	VMULPD        Z8, Z2, Z2
+	VMULPD        64(DI), Z3, Z3
+	VMOVUPS       Z2, 128(SI)
+	VMOVUPS       Z3, 192(SI)
+	VALIGNQ       $0x07, Z9, Z1, Z9
+	VFMADD231PD   64(BX), Z0, Z1
+	VFMADD231PD   (BX), Z9, Z0
+	VFMADD231PD   128(BX), Z9, Z1
+	VMULPD        Z8, Z0, Z0
+	VMULPD        (DI), Z1, Z1
+	VMOVUPS       Z0, (SI)
+	VMOVUPS       Z1, 64(SI)
+	ADDQ          $+8, R9
+	MOVQ          yStride+128(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, R8
+	ADDQ          R11, DI
+	MOVQ          alphaStride+120(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, SI
+	SUBQ          $+1, R10
+	CMPQ          R10, $+0
+	JGT           loop16
+
+end17:
+	ADDQ $+512, AX
+	ADDQ $+512, CX
+	ADDQ $+256, DX
+	ADDQ $+768, BX
+	JMP  done5
+
+endif15:
+	CMPQ    SI, $+40
+	JNE     endif18
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	VMOVUPS 512(AX), Z8
+	VMOVUPS 576(AX), Z9
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+	MOVQ    y_base+72(FP), R8
+	MOVQ    column_base+48(FP), R9
+	MOVQ    yLastColumn+136(FP), R10
+	SHLQ    $0x03, R10
+	ADDQ    R10, R8
+	MOVQ    frames+152(FP), R10
+	CMPQ    R10, $+0
+	JLE     end20
+
+loop19:
+	VBROADCASTSD  (R8), Z10
+	VBROADCASTSD  (R9), Z11
+	VEXTRACTF32X4 $0x03, Z9, X12
+	VMOVHPD       X12, (R9)
+	VALIGNQ       $0x07, Z7, Z9, Z12
+	VFMADD231PD   832(BX), Z8, Z9
+	VFMADD231PD   768(BX), Z12, Z8
+	VFMADD231PD   896(BX), Z12, Z9
+	VMULPD        Z10, Z8, Z8
+	VMULPD        256(DI), Z9, Z9
+	VMOVUPS       Z8, 512(SI)
+	VMOVUPS       Z9, 576(SI)
+	VALIGNQ       $0x07, Z5, Z7, Z12
+	VFMADD231PD   640(BX), Z6, Z7
+	VFMADD231PD   576(BX), Z12, Z6
+	VFMADD231PD   704(BX), Z12, Z7
+	VMULPD        Z10, Z6, Z6
+	VMULPD        192(DI), Z7, Z7
+	VMOVUPS       Z6, 384(SI)
+	VMOVUPS       Z7, 448(SI)
+	VALIGNQ       $0x07, Z3, Z5, Z12
+	VFMADD231PD   448(BX), Z4, Z5
+	VFMADD231PD   384(BX), Z12, Z4
+	VFMADD231PD   512(BX), Z12, Z5
+	VMULPD        Z10, Z4, Z4
+	VMULPD        128(DI), Z5, Z5
+	VMOVUPS       Z4, 256(SI)
+	VMOVUPS       Z5, 320(SI)
+	VALIGNQ       $0x07, Z1, Z3, Z12
+	VFMADD231PD   256(BX), Z2, Z3
+	VFMADD231PD   192(BX), Z12, Z2
+	VFMADD231PD   320(BX), Z12, Z3
+	VMULPD        Z10, Z2, Z2
+	VMULPD        64(DI), Z3, Z3
+	VMOVUPS       Z2, 128(SI)
+	VMOVUPS       Z3, 192(SI)
+	VALIGNQ       $0x07, Z11, Z1, Z11
+	VFMADD231PD   64(BX), Z0, Z1
+	VFMADD231PD   (BX), Z11, Z0
+	VFMADD231PD   128(BX), Z11, Z1
+	VMULPD        Z10, Z0, Z0
+	VMULPD        (DI), Z1, Z1
+	VMOVUPS       Z0, (SI)
+	VMOVUPS       Z1, 64(SI)
+	ADDQ          $+8, R9
+	MOVQ          yStride+128(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, R8
+	ADDQ          R11, DI
+	MOVQ          alphaStride+120(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, SI
+	SUBQ          $+1, R10
+	CMPQ          R10, $+0
+	JGT           loop19
+
+end20:
+	ADDQ $+640, AX
+	ADDQ $+640, CX
+	ADDQ $+320, DX
+	ADDQ $+960, BX
+	JMP  done5
+
+endif18:
+	CMPQ    SI, $+48
+	JNE     endif21
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	VMOVUPS 512(AX), Z8
+	VMOVUPS 576(AX), Z9
+	VMOVUPS 640(AX), Z10
+	VMOVUPS 704(AX), Z11
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+	MOVQ    y_base+72(FP), R8
+	MOVQ    column_base+48(FP), R9
+	MOVQ    yLastColumn+136(FP), R10
+	SHLQ    $0x03, R10
+	ADDQ    R10, R8
+	MOVQ    frames+152(FP), R10
+	CMPQ    R10, $+0
+	JLE     end23
+
+loop22:
+	VBROADCASTSD  (R8), Z12
+	VBROADCASTSD  (R9), Z13
+	VEXTRACTF32X4 $0x03, Z11, X14
+	VMOVHPD       X14, (R9)
+	VALIGNQ       $0x07, Z9, Z11, Z14
+	VFMADD231PD   1024(BX), Z10, Z11
+	VFMADD231PD   960(BX), Z14, Z10
+	VFMADD231PD   1088(BX), Z14, Z11
+	VMULPD        Z12, Z10, Z10
+	VMULPD        320(DI), Z11, Z11
+	VMOVUPS       Z10, 640(SI)
+	VMOVUPS       Z11, 704(SI)
+	VALIGNQ       $0x07, Z7, Z9, Z14
+	VFMADD231PD   832(BX), Z8, Z9
+	VFMADD231PD   768(BX), Z14, Z8
+	VFMADD231PD   896(BX), Z14, Z9
+	VMULPD        Z12, Z8, Z8
+	VMULPD        256(DI), Z9, Z9
+	VMOVUPS       Z8, 512(SI)
+	VMOVUPS       Z9, 576(SI)
+	VALIGNQ       $0x07, Z5, Z7, Z14
+	VFMADD231PD   640(BX), Z6, Z7
+	VFMADD231PD   576(BX), Z14, Z6
+	VFMADD231PD   704(BX), Z14, Z7
+	VMULPD        Z12, Z6, Z6
+	VMULPD        192(DI), Z7, Z7
+	VMOVUPS       Z6, 384(SI)
+	VMOVUPS       Z7, 448(SI)
+	VALIGNQ       $0x07, Z3, Z5, Z14
+	VFMADD231PD   448(BX), Z4, Z5
+	VFMADD231PD   384(BX), Z14, Z4
+	VFMADD231PD   512(BX), Z14, Z5
+	VMULPD        Z12, Z4, Z4
+	VMULPD        128(DI), Z5, Z5
+	VMOVUPS       Z4, 256(SI)
+	VMOVUPS       Z5, 320(SI)
+	VALIGNQ       $0x07, Z1, Z3, Z14
+	VFMADD231PD   256(BX), Z2, Z3
+	VFMADD231PD   192(BX), Z14, Z2
+	VFMADD231PD   320(BX), Z14, Z3
+	VMULPD        Z12, Z2, Z2
+	VMULPD        64(DI), Z3, Z3
+	VMOVUPS       Z2, 128(SI)
+	VMOVUPS       Z3, 192(SI)
+	VALIGNQ       $0x07, Z13, Z1, Z13
+	VFMADD231PD   64(BX), Z0, Z1
+	VFMADD231PD   (BX), Z13, Z0
+	VFMADD231PD   128(BX), Z13, Z1
+	VMULPD        Z12, Z0, Z0
+	VMULPD        (DI), Z1, Z1
+	VMOVUPS       Z0, (SI)
+	VMOVUPS       Z1, 64(SI)
+	ADDQ          $+8, R9
+	MOVQ          yStride+128(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, R8
+	ADDQ          R11, DI
+	MOVQ          alphaStride+120(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, SI
+	SUBQ          $+1, R10
+	CMPQ          R10, $+0
+	JGT           loop22
+
+end23:
+	ADDQ $+768, AX
+	ADDQ $+768, CX
+	ADDQ $+384, DX
+	ADDQ $+1152, BX
+	JMP  done5
+
+endif21:
+	CMPQ    SI, $+56
+	JNE     endif24
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	VMOVUPS 512(AX), Z8
+	VMOVUPS 576(AX), Z9
+	VMOVUPS 640(AX), Z10
+	VMOVUPS 704(AX), Z11
+	VMOVUPS 768(AX), Z12
+	VMOVUPS 832(AX), Z13
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+	MOVQ    y_base+72(FP), R8
+	MOVQ    column_base+48(FP), R9
+	MOVQ    yLastColumn+136(FP), R10
+	SHLQ    $0x03, R10
+	ADDQ    R10, R8
+	MOVQ    frames+152(FP), R10
+	CMPQ    R10, $+0
+	JLE     end26
+
+loop25:
+	VBROADCASTSD  (R8), Z14
+	VBROADCASTSD  (R9), Z15
+	VEXTRACTF32X4 $0x03, Z13, X16
+	VMOVHPD       X16, (R9)
+	VALIGNQ       $0x07, Z11, Z13, Z16
+	VFMADD231PD   1216(BX), Z12, Z13
+	VFMADD231PD   1152(BX), Z16, Z12
+	VFMADD231PD   1280(BX), Z16, Z13
+	VMULPD        Z14, Z12, Z12
+	VMULPD        384(DI), Z13, Z13
+	VMOVUPS       Z12, 768(SI)
+	VMOVUPS       Z13, 832(SI)
+	VALIGNQ       $0x07, Z9, Z11, Z16
+	VFMADD231PD   1024(BX), Z10, Z11
+	VFMADD231PD   960(BX), Z16, Z10
+	VFMADD231PD   1088(BX), Z16, Z11
+	VMULPD        Z14, Z10, Z10
+	VMULPD        320(DI), Z11, Z11
+	VMOVUPS       Z10, 640(SI)
+	VMOVUPS       Z11, 704(SI)
+	VALIGNQ       $0x07, Z7, Z9, Z16
+	VFMADD231PD   832(BX), Z8, Z9
+	VFMADD231PD   768(BX), Z16, Z8
+	VFMADD231PD   896(BX), Z16, Z9
+	VMULPD        Z14, Z8, Z8
+	VMULPD        256(DI), Z9, Z9
+	VMOVUPS       Z8, 512(SI)
+	VMOVUPS       Z9, 576(SI)
+	VALIGNQ       $0x07, Z5, Z7, Z16
+	VFMADD231PD   640(BX), Z6, Z7
+	VFMADD231PD   576(BX), Z16, Z6
+	VFMADD231PD   704(BX), Z16, Z7
+	VMULPD        Z14, Z6, Z6
+	VMULPD        192(DI), Z7, Z7
+	VMOVUPS       Z6, 384(SI)
+	VMOVUPS       Z7, 448(SI)
+	VALIGNQ       $0x07, Z3, Z5, Z16
+	VFMADD231PD   448(BX), Z4, Z5
+	VFMADD231PD   384(BX), Z16, Z4
+	VFMADD231PD   512(BX), Z16, Z5
+	VMULPD        Z14, Z4, Z4
+	VMULPD        128(DI), Z5, Z5
+	VMOVUPS       Z4, 256(SI)
+	VMOVUPS       Z5, 320(SI)
+	VALIGNQ       $0x07, Z1, Z3, Z16
+	VFMADD231PD   256(BX), Z2, Z3
+	VFMADD231PD   192(BX), Z16, Z2
+	VFMADD231PD   320(BX), Z16, Z3
+	VMULPD        Z14, Z2, Z2
+	VMULPD        64(DI), Z3, Z3
+	VMOVUPS       Z2, 128(SI)
+	VMOVUPS       Z3, 192(SI)
+	VALIGNQ       $0x07, Z15, Z1, Z15
+	VFMADD231PD   64(BX), Z0, Z1
+	VFMADD231PD   (BX), Z15, Z0
+	VFMADD231PD   128(BX), Z15, Z1
+	VMULPD        Z14, Z0, Z0
+	VMULPD        (DI), Z1, Z1
+	VMOVUPS       Z0, (SI)
+	VMOVUPS       Z1, 64(SI)
+	ADDQ          $+8, R9
+	MOVQ          yStride+128(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, R8
+	ADDQ          R11, DI
+	MOVQ          alphaStride+120(FP), R11
+	SHLQ          $0x03, R11
+	ADDQ          R11, SI
+	SUBQ          $+1, R10
+	CMPQ          R10, $+0
+	JGT           loop25
+
+end26:
+	ADDQ $+896, AX
+	ADDQ $+896, CX
+	ADDQ $+448, DX
+	ADDQ $+1344, BX
+	JMP  done5
+
+endif24:
+done5:
 	VZEROUPPER
 	RET
 
-// func forwardAVX2(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, frames int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·forwardAVX2(SB), NOSPLIT, $0-152
+// func forwardAVX2(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, alphaStride int, yStride int, yLastColumn int, positions int, frames int)
+// Requires: AVX, FMA3
+TEXT ·forwardAVX2(SB), NOSPLIT, $0-160
 	MOVQ boundary_base+24(FP), AX
 	MOVQ alpha_base+0(FP), CX
 	MOVQ y_base+72(FP), DX
-	MOVQ column_base+48(FP), BX
-	MOVQ frames+144(FP), SI
-	CMPQ SI, $+0
-	JLE  end2
+	MOVQ factors_base+96(FP), BX
+	MOVQ positions+144(FP), SI
+	CMPQ SI, $+24
+	JLT  end2
 
 loop1:
-	MOVQ         yLastColumn+128(FP), DI
-	SHLQ         $0x03, DI
-	MOVQ         DX, R8
-	ADDQ         DI, R8
-	VBROADCASTSD (R8), Y0
-	VBROADCASTSD (BX), Y1
-	VMOVAPS      Y1, Y2
-	MOVQ         CX, DI
-	MOVQ         DX, R8
-	MOVQ         factors_base+96(FP), R9
-	MOVQ         positions+136(FP), R10
-	CMPQ         R10, $+0
-	JLE          end4
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+	VMOVUPS 256(AX), Y8
+	VMOVUPS 288(AX), Y9
+	VMOVUPS 320(AX), Y10
+	VMOVUPS 352(AX), Y11
+	MOVQ    CX, DI
+	MOVQ    DX, R8
+	MOVQ    y_base+72(FP), R9
+	MOVQ    column_base+48(FP), R10
+	MOVQ    yLastColumn+136(FP), R11
+	SHLQ    $0x03, R11
+	ADDQ    R11, R9
+	MOVQ    frames+152(FP), R11
+	CMPQ    R11, $+0
+	JLE     end4
 
 loop3:
-	VMOVUPS     (AX), Y3
-	VMOVUPS     32(AX), Y4
-	VMOVUPS     64(AX), Y2
-	VMOVUPS     96(AX), Y5
-	VPERM2F128  $0x21, Y2, Y1, Y6
-	VPERM2F128  $0x21, Y5, Y2, Y1
-	VPALIGNR    $0x08, Y6, Y2, Y6
-	VPALIGNR    $0x08, Y1, Y5, Y7
-	VMOVAPS     Y5, Y1
-	VMOVUPS     (R9), Y5
-	VMOVUPS     32(R9), Y8
-	VFMADD213PD Y3, Y6, Y5
-	VFMADD213PD Y4, Y7, Y8
-	VMULPD      Y0, Y5, Y5
-	VMULPD      Y0, Y8, Y8
-	VMOVUPS     Y5, (DI)
-	VMOVUPS     Y8, 32(DI)
-	VMOVUPS     64(R9), Y5
-	VMOVUPS     96(R9), Y8
-	VFMADD213PD Y2, Y5, Y3
-	VFMADD213PD Y1, Y8, Y4
-	VMOVUPS     128(R9), Y2
-	VMOVUPS     160(R9), Y5
-	VFMADD231PD Y2, Y6, Y3
-	VFMADD231PD Y5, Y7, Y4
-	VMULPD      (R8), Y3, Y2
-	VMULPD      32(R8), Y4, Y3
-	VMOVUPS     Y2, 64(DI)
-	VMOVUPS     Y3, 96(DI)
-	ADDQ        $+128, AX
-	ADDQ        $+128, DI
-	ADDQ        $+64, R8
-	ADDQ        $+192, R9
-	SUBQ        $+8, R10
-	CMPQ        R10, $+0
-	JGT         loop3
+	VBROADCASTSD (R9), Y12
+	VBROADCASTSD (R10), Y13
+	VEXTRACTF128 $0x01, Y11, X14
+	VMOVHPD      X14, (R10)
+	VPERM2F128   $0x21, Y10, Y7, Y14
+	VPERM2F128   $0x21, Y11, Y10, Y15
+	VSHUFPD      $0x05, Y10, Y14, Y14
+	VSHUFPD      $0x05, Y11, Y15, Y15
+	VFMADD231PD  448(BX), Y8, Y10
+	VFMADD231PD  480(BX), Y9, Y11
+	VFMADD231PD  384(BX), Y14, Y8
+	VFMADD231PD  416(BX), Y15, Y9
+	VFMADD231PD  512(BX), Y14, Y10
+	VFMADD231PD  544(BX), Y15, Y11
+	VMULPD       Y12, Y8, Y8
+	VMULPD       Y12, Y9, Y9
+	VMULPD       128(R8), Y10, Y10
+	VMULPD       160(R8), Y11, Y11
+	VMOVUPS      Y8, 256(DI)
+	VMOVUPS      Y9, 288(DI)
+	VMOVUPS      Y10, 320(DI)
+	VMOVUPS      Y11, 352(DI)
+	VPERM2F128   $0x21, Y6, Y3, Y14
+	VPERM2F128   $0x21, Y7, Y6, Y15
+	VSHUFPD      $0x05, Y6, Y14, Y14
+	VSHUFPD      $0x05, Y7, Y15, Y15
+	VFMADD231PD  256(BX), Y4, Y6
+	VFMADD231PD  288(BX), Y5, Y7
+	VFMADD231PD  192(BX), Y14, Y4
+	VFMADD231PD  224(BX), Y15, Y5
+	VFMADD231PD  320(BX), Y14, Y6
+	VFMADD231PD  352(BX), Y15, Y7
+	VMULPD       Y12, Y4, Y4
+	VMULPD       Y12, Y5, Y5
+	VMULPD       64(R8), Y6, Y6
+	VMULPD       96(R8), Y7, Y7
+	VMOVUPS      Y4, 128(DI)
+	VMOVUPS      Y5, 160(DI)
+	VMOVUPS      Y6, 192(DI)
+	VMOVUPS      Y7, 224(DI)
+	VPERM2F128   $0x21, Y2, Y13, Y13
+	VPERM2F128   $0x21, Y3, Y2, Y14
+	VSHUFPD      $0x05, Y2, Y13, Y13
+	VSHUFPD      $0x05, Y3, Y14, Y14
+	VFMADD231PD  64(BX), Y0, Y2
+	VFMADD231PD  96(BX), Y1, Y3
+	VFMADD231PD  (BX), Y13, Y0
+	VFMADD231PD  32(BX), Y14, Y1
+	VFMADD231PD  128(BX), Y13, Y2
+	VFMADD231PD  160(BX), Y14, Y3
+	VMULPD       Y12, Y0, Y0
+	VMULPD       Y12, Y1, Y1
+	VMULPD       (R8), Y2, Y2
+	VMULPD       32(R8), Y3, Y3
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      Y1, 32(DI)
+	VMOVUPS      Y2, 64(DI)
+	VMOVUPS      Y3, 96(DI)
+	ADDQ         $+8, R10
+	MOVQ         yStride+128(FP), R12
+	SHLQ         $0x03, R12
+	ADDQ         R12, R9
+	ADDQ         R12, R8
+	MOVQ         alphaStride+120(FP), R12
+	SHLQ         $0x03, R12
+	ADDQ         R12, DI
+	SUBQ         $+1, R11
+	CMPQ         R11, $+0
+	JGT          loop3
 
 end4:
-	MOVQ CX, AX
-	ADDQ $+8, BX
-	MOVQ yStride+120(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, DX
-	SHLQ $0x01, DI
-	ADDQ DI, CX
-	SUBQ $+1, SI
-	CMPQ SI, $+0
-	JGT  loop1
+	ADDQ $+384, AX
+	ADDQ $+384, CX
+	ADDQ $+192, DX
+	ADDQ $+576, BX
+	SUBQ $+24, SI
+	CMPQ SI, $+24
+	JGE  loop1
 
 end2:
+	CMPQ    SI, $+8
+	JNE     endif6
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+	MOVQ    y_base+72(FP), R8
+	MOVQ    column_base+48(FP), R9
+	MOVQ    yLastColumn+136(FP), R10
+	SHLQ    $0x03, R10
+	ADDQ    R10, R8
+	MOVQ    frames+152(FP), R10
+	CMPQ    R10, $+0
+	JLE     end8
+
+loop7:
+	VBROADCASTSD (R8), Y4
+	VBROADCASTSD (R9), Y5
+	VEXTRACTF128 $0x01, Y3, X6
+	VMOVHPD      X6, (R9)
+	VPERM2F128   $0x21, Y2, Y5, Y5
+	VPERM2F128   $0x21, Y3, Y2, Y6
+	VSHUFPD      $0x05, Y2, Y5, Y5
+	VSHUFPD      $0x05, Y3, Y6, Y6
+	VFMADD231PD  64(BX), Y0, Y2
+	VFMADD231PD  96(BX), Y1, Y3
+	VFMADD231PD  (BX), Y5, Y0
+	VFMADD231PD  32(BX), Y6, Y1
+	VFMADD231PD  128(BX), Y5, Y2
+	VFMADD231PD  160(BX), Y6, Y3
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y4, Y1, Y1
+	VMULPD       (DI), Y2, Y2
+	VMULPD       32(DI), Y3, Y3
+	VMOVUPS      Y0, (SI)
+	VMOVUPS      Y1, 32(SI)
+	VMOVUPS      Y2, 64(SI)
+	VMOVUPS      Y3, 96(SI)
+	ADDQ         $+8, R9
+	MOVQ         yStride+128(FP), R11
+	SHLQ         $0x03, R11
+	ADDQ         R11, R8
+	ADDQ         R11, DI
+	MOVQ         alphaStride+120(FP), R11
+	SHLQ         $0x03, R11
+	ADDQ         R11, SI
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop7
+
+end8:
+	ADDQ $+128, AX
+	ADDQ $+128, CX
+	ADDQ $+64, DX
+	ADDQ $+192, BX
+	JMP  done5
+
+endif6:
+	CMPQ    SI, $+16
+	JNE     endif9
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+	MOVQ    y_base+72(FP), R8
+	MOVQ    column_base+48(FP), R9
+	MOVQ    yLastColumn+136(FP), R10
+	SHLQ    $0x03, R10
+	ADDQ    R10, R8
+	MOVQ    frames+152(FP), R10
+	CMPQ    R10, $+0
+	JLE     end11
+
+loop10:
+	VBROADCASTSD (R8), Y8
+	VBROADCASTSD (R9), Y9
+	VEXTRACTF128 $0x01, Y7, X10
+	VMOVHPD      X10, (R9)
+	VPERM2F128   $0x21, Y6, Y3, Y10
+	VPERM2F128   $0x21, Y7, Y6, Y11
+	VSHUFPD      $0x05, Y6, Y10, Y10
+	VSHUFPD      $0x05, Y7, Y11, Y11
+	VFMADD231PD  256(BX), Y4, Y6
+	VFMADD231PD  288(BX), Y5, Y7
+	VFMADD231PD  192(BX), Y10, Y4
+	VFMADD231PD  224(BX), Y11, Y5
+	VFMADD231PD  320(BX), Y10, Y6
+	VFMADD231PD  352(BX), Y11, Y7
+	VMULPD       Y8, Y4, Y4
+	VMULPD       Y8, Y5, Y5
+	VMULPD       64(DI), Y6, Y6
+	VMULPD       96(DI), Y7, Y7
+	VMOVUPS      Y4, 128(SI)
+	VMOVUPS      Y5, 160(SI)
+	VMOVUPS      Y6, 192(SI)
+	VMOVUPS      Y7, 224(SI)
+	VPERM2F128   $0x21, Y2, Y9, Y9
+	VPERM2F128   $0x21, Y3, Y2, Y10
+	VSHUFPD      $0x05, Y2, Y9, Y9
+	VSHUFPD      $0x05, Y3, Y10, Y10
+	VFMADD231PD  64(BX), Y0, Y2
+	VFMADD231PD  96(BX), Y1, Y3
+	VFMADD231PD  (BX), Y9, Y0
+	VFMADD231PD  32(BX), Y10, Y1
+	VFMADD231PD  128(BX), Y9, Y2
+	VFMADD231PD  160(BX), Y10, Y3
+	VMULPD       Y8, Y0, Y0
+	VMULPD       Y8, Y1, Y1
+	VMULPD       (DI), Y2, Y2
+	VMULPD       32(DI), Y3, Y3
+	VMOVUPS      Y0, (SI)
+	VMOVUPS      Y1, 32(SI)
+	VMOVUPS      Y2, 64(SI)
+	VMOVUPS      Y3, 96(SI)
+	ADDQ         $+8, R9
+	MOVQ         yStride+128(FP), R11
+	SHLQ         $0x03, R11
+	ADDQ         R11, R8
+	ADDQ         R11, DI
+	MOVQ         alphaStride+120(FP), R11
+	SHLQ         $0x03, R11
+	ADDQ         R11, SI
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop10
+
+end11:
+	ADDQ $+256, AX
+	ADDQ $+256, CX
+	ADDQ $+128, DX
+	ADDQ $+384, BX
+	JMP  done5
+
+endif9:
+done5:
 	VZEROUPPER
 	RET
 
@@ -3939,8 +4734,7 @@ loop1:
 	VCMPPD   $0x04, Z0, Z6, K1
 	VCMPPD   $0x15, Z1, Z5, K1, K1
 	VMOVUPS  (BX), Z6
-	VMOVUPS  (DX), Z7
-	VSUBPD   Z7, Z6, Z6
+	VSUBPD   (DX), Z6, Z6
 	VMAXPD   Z2, Z6, Z6
 	VMINPD   Z3, Z6, Z6
 	VADDPD   Z4, Z6, Z6
@@ -4235,264 +5029,1388 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func backwardAVX512(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, occupancyStride int, yStride int, yLastColumn int, positions int, blanksLength int)
+// func backwardAVX512(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, sums []float64, occupancyStride int, yStride int, yLastColumn int, positions int, blanksLength int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·backwardAVX512(SB), NOSPLIT, $0-208
+TEXT ·backwardAVX512(SB), NOSPLIT, $0-232
 	VPXORD Z0, Z0, Z0
-	MOVQ   alpha_base+96(FP), AX
-	MOVQ   y_base+120(FP), CX
-	MOVQ   occupancy_base+0(FP), DX
-	MOVQ   blanks_base+24(FP), BX
-	MOVQ   column_base+72(FP), SI
-	MOVQ   blanksLength+200(FP), DI
-	MOVQ   yStride+176(FP), R8
-	SHLQ   $0x03, R8
-	MOVQ   DI, R9
-	IMULQ  R8, R9
-	ADDQ   R9, CX
-	MOVQ   occupancyStride+168(FP), R8
-	SHLQ   $0x03, R8
-	MOVQ   DI, R10
-	IMULQ  R8, R10
-	ADDQ   R10, DX
-	MOVQ   R9, R8
-	SHLQ   $0x01, R8
-	ADDQ   R8, AX
-	MOVQ   DI, R8
-	SHLQ   $0x03, R8
-	ADDQ   R8, BX
-	MOVQ   DI, R8
-	SHLQ   $0x03, R8
-	ADDQ   R8, SI
-	CMPQ   DI, $+0
+	MOVQ   sums_base+168(FP), AX
+	MOVQ   blanks_base+24(FP), CX
+	MOVQ   blanksLength+224(FP), DX
+	CMPQ   DX, $+0
 	JLE    end2
 
 loop1:
-	MOVQ         yStride+176(FP), R8
-	SHLQ         $0x03, R8
-	SUBQ         R8, CX
-	MOVQ         occupancyStride+168(FP), R9
-	SHLQ         $0x03, R9
-	SUBQ         R9, DX
-	SHLQ         $0x01, R8
-	SUBQ         R8, AX
-	SUBQ         $+8, BX
-	SUBQ         $+8, SI
-	MOVQ         yLastColumn+184(FP), R8
-	SHLQ         $0x03, R8
-	MOVQ         CX, R9
-	ADDQ         R8, R9
-	VBROADCASTSD (R9), Z1
-	MOVQ         beta_base+48(FP), R8
-	MOVQ         AX, R9
-	MOVQ         CX, R10
-	MOVQ         DX, R11
-	MOVQ         factors_base+144(FP), R12
-	VMOVAPS      Z0, Z2
-	VBROADCASTSD (SI), Z3
-	MOVQ         positions+192(FP), R13
-	MOVQ         R13, R14
-	IMUL3Q       $+16, R14, R14
-	ADDQ         R14, R8
-	MOVQ         R13, R14
-	IMUL3Q       $+16, R14, R14
-	ADDQ         R14, R9
-	MOVQ         R13, R14
-	IMUL3Q       $+8, R14, R14
-	ADDQ         R14, R10
-	MOVQ         R13, R14
-	IMUL3Q       $+8, R14, R14
-	ADDQ         R14, R11
-	MOVQ         R13, R14
-	IMUL3Q       $+24, R14, R14
-	ADDQ         R14, R12
-	CMPQ         R13, $+0
-	JLE          end4
-
-loop3:
-	SUBQ        $+128, R8
-	SUBQ        $+128, R9
-	SUBQ        $+64, R10
-	SUBQ        $+64, R11
-	SUBQ        $+192, R12
-	VMOVUPS     (R8), Z4
-	VMOVUPS     64(R8), Z5
-	VMOVUPS     (R9), Z6
-	VFMADD231PD Z4, Z6, Z2
-	VMOVUPS     64(R9), Z6
-	VMULPD      Z5, Z6, Z6
-	VMOVUPS     Z6, (R11)
-	VMULPD      Z1, Z4, Z4
-	VMOVUPS     (R10), Z6
-	VMULPD      Z6, Z5, Z5
-	VMOVUPS     64(R12), Z6
-	VFMADD213PD Z4, Z5, Z6
-	VMOVUPS     Z6, (R8)
-	VMOVUPS     128(R12), Z6
-	VMOVUPS     (R12), Z7
-	VMULPD      Z7, Z4, Z4
-	VFMADD231PD Z5, Z6, Z4
-	VALIGNQ     $0x01, Z4, Z3, Z3
-	VADDPD      Z3, Z5, Z3
-	VMOVUPS     Z3, 64(R8)
-	VMOVAPS     Z4, Z3
-	SUBQ        $+8, R13
-	CMPQ        R13, $+0
-	JGT         loop3
-
-end4:
-	VMOVSD        X3, (SI)
-	VEXTRACTF64X4 $0x01, Z2, Y1
-	VADDPD        Y1, Y2, Y1
-	VEXTRACTF64X2 $0x01, Y1, X2
-	VADDPD        X2, X1, X1
-	VPERMILPD     $0x01, X1, X2
-	VADDPD        X2, X1, X1
-	VMOVSD        X1, (BX)
-	SUBQ          $+1, DI
-	CMPQ          DI, $+0
-	JGT           loop1
+	VMOVUPS Z0, (AX)
+	ADDQ    $+64, AX
+	SUBQ    $+1, DX
+	CMPQ    DX, $+0
+	JGT     loop1
 
 end2:
+	MOVQ   beta_base+48(FP), AX
+	MOVQ   AX, DX
+	MOVQ   y_base+120(FP), AX
+	MOVQ   AX, BX
+	MOVQ   factors_base+144(FP), AX
+	MOVQ   AX, SI
+	MOVQ   y_base+120(FP), AX
+	MOVQ   AX, DI
+	MOVQ   alpha_base+96(FP), AX
+	MOVQ   AX, R8
+	MOVQ   occupancy_base+0(FP), AX
+	MOVQ   AX, R9
+	MOVQ   yLastColumn+208(FP), AX
+	SHLQ   $0x03, AX
+	ADDQ   AX, DI
+	MOVQ   yStride+200(FP), AX
+	SHLQ   $0x03, AX
+	MOVQ   blanksLength+224(FP), R10
+	IMULQ  AX, R10
+	ADDQ   R10, BX
+	ADDQ   R10, DI
+	MOVQ   R10, AX
+	SHLQ   $0x01, AX
+	ADDQ   AX, R8
+	MOVQ   occupancyStride+192(FP), AX
+	SHLQ   $0x03, AX
+	MOVQ   blanksLength+224(FP), R10
+	IMULQ  AX, R10
+	ADDQ   R10, R9
+	MOVQ   positions+216(FP), AX
+	IMUL3Q $+16, AX, AX
+	ADDQ   AX, DX
+	MOVQ   positions+216(FP), AX
+	IMUL3Q $+8, AX, AX
+	ADDQ   AX, BX
+	MOVQ   positions+216(FP), AX
+	IMUL3Q $+24, AX, AX
+	ADDQ   AX, SI
+	MOVQ   positions+216(FP), AX
+	IMUL3Q $+16, AX, AX
+	ADDQ   AX, R8
+	MOVQ   positions+216(FP), AX
+	IMUL3Q $+8, AX, AX
+	ADDQ   AX, R9
+	MOVQ   positions+216(FP), AX
+	MOVQ   AX, R10
+	CMPQ   R10, $+64
+	JLT    end4
+
+loop3:
+	SUBQ    $+1024, DX
+	SUBQ    $+512, BX
+	SUBQ    $+1536, SI
+	SUBQ    $+1024, R8
+	SUBQ    $+512, R9
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	MOVQ    column_base+72(FP), AX
+	MOVQ    AX, R11
+	MOVQ    blanksLength+224(FP), AX
+	MOVQ    AX, R12
+	MOVQ    R12, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, R11
+	MOVQ    sums_base+168(FP), AX
+	MOVQ    R12, R13
+	IMUL3Q  $+64, R13, R13
+	ADDQ    R13, AX
+	CMPQ    R12, $+0
+	JLE     end6
+
+loop5:
+	MOVQ         yStride+200(FP), R13
+	SHLQ         $0x03, R13
+	SUBQ         R13, BX
+	SUBQ         R13, DI
+	SHLQ         $0x01, R13
+	SUBQ         R13, R8
+	MOVQ         occupancyStride+192(FP), R13
+	SHLQ         $0x03, R13
+	SUBQ         R13, R9
+	SUBQ         $+8, R11
+	SUBQ         $+64, AX
+	VMOVUPS      (AX), Z16
+	VFMADD231PD  896(R8), Z14, Z16
+	VFMADD231PD  768(R8), Z12, Z16
+	VFMADD231PD  640(R8), Z10, Z16
+	VFMADD231PD  512(R8), Z8, Z16
+	VFMADD231PD  384(R8), Z6, Z16
+	VFMADD231PD  256(R8), Z4, Z16
+	VFMADD231PD  128(R8), Z2, Z16
+	VFMADD231PD  (R8), Z0, Z16
+	VMOVUPS      Z16, (AX)
+	VBROADCASTSD (DI), Z16
+	VBROADCASTSD (R11), Z17
+	VMULPD       960(R8), Z15, Z18
+	VMOVUPS      Z18, 448(R9)
+	VMULPD       Z16, Z14, Z14
+	VMULPD       448(BX), Z15, Z15
+	VMULPD       1344(SI), Z14, Z18
+	VFMADD231PD  1472(SI), Z15, Z18
+	VFMADD231PD  1408(SI), Z15, Z14
+	VALIGNQ      $0x01, Z18, Z17, Z17
+	VADDPD       Z17, Z15, Z15
+	VMULPD       832(R8), Z13, Z17
+	VMOVUPS      Z17, 384(R9)
+	VMULPD       Z16, Z12, Z12
+	VMULPD       384(BX), Z13, Z13
+	VMULPD       1152(SI), Z12, Z17
+	VFMADD231PD  1280(SI), Z13, Z17
+	VFMADD231PD  1216(SI), Z13, Z12
+	VALIGNQ      $0x01, Z17, Z18, Z18
+	VADDPD       Z18, Z13, Z13
+	VMULPD       704(R8), Z11, Z18
+	VMOVUPS      Z18, 320(R9)
+	VMULPD       Z16, Z10, Z10
+	VMULPD       320(BX), Z11, Z11
+	VMULPD       960(SI), Z10, Z18
+	VFMADD231PD  1088(SI), Z11, Z18
+	VFMADD231PD  1024(SI), Z11, Z10
+	VALIGNQ      $0x01, Z18, Z17, Z17
+	VADDPD       Z17, Z11, Z11
+	VMULPD       576(R8), Z9, Z17
+	VMOVUPS      Z17, 256(R9)
+	VMULPD       Z16, Z8, Z8
+	VMULPD       256(BX), Z9, Z9
+	VMULPD       768(SI), Z8, Z17
+	VFMADD231PD  896(SI), Z9, Z17
+	VFMADD231PD  832(SI), Z9, Z8
+	VALIGNQ      $0x01, Z17, Z18, Z18
+	VADDPD       Z18, Z9, Z9
+	VMULPD       448(R8), Z7, Z18
+	VMOVUPS      Z18, 192(R9)
+	VMULPD       Z16, Z6, Z6
+	VMULPD       192(BX), Z7, Z7
+	VMULPD       576(SI), Z6, Z18
+	VFMADD231PD  704(SI), Z7, Z18
+	VFMADD231PD  640(SI), Z7, Z6
+	VALIGNQ      $0x01, Z18, Z17, Z17
+	VADDPD       Z17, Z7, Z7
+	VMULPD       320(R8), Z5, Z17
+	VMOVUPS      Z17, 128(R9)
+	VMULPD       Z16, Z4, Z4
+	VMULPD       128(BX), Z5, Z5
+	VMULPD       384(SI), Z4, Z17
+	VFMADD231PD  512(SI), Z5, Z17
+	VFMADD231PD  448(SI), Z5, Z4
+	VALIGNQ      $0x01, Z17, Z18, Z18
+	VADDPD       Z18, Z5, Z5
+	VMULPD       192(R8), Z3, Z18
+	VMOVUPS      Z18, 64(R9)
+	VMULPD       Z16, Z2, Z2
+	VMULPD       64(BX), Z3, Z3
+	VMULPD       192(SI), Z2, Z18
+	VFMADD231PD  320(SI), Z3, Z18
+	VFMADD231PD  256(SI), Z3, Z2
+	VALIGNQ      $0x01, Z18, Z17, Z17
+	VADDPD       Z17, Z3, Z3
+	VMULPD       64(R8), Z1, Z17
+	VMOVUPS      Z17, (R9)
+	VMULPD       Z16, Z0, Z0
+	VMULPD       (BX), Z1, Z1
+	VMULPD       (SI), Z0, Z16
+	VFMADD231PD  128(SI), Z1, Z16
+	VFMADD231PD  64(SI), Z1, Z0
+	VALIGNQ      $0x01, Z16, Z18, Z17
+	VADDPD       Z17, Z1, Z1
+	VMOVSD       X16, (R11)
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop5
+
+end6:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	MOVQ    yStride+200(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), R11
+	IMULQ   AX, R11
+	ADDQ    R11, BX
+	ADDQ    R11, DI
+	MOVQ    R11, AX
+	SHLQ    $0x01, AX
+	ADDQ    AX, R8
+	MOVQ    occupancyStride+192(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), R11
+	IMULQ   AX, R11
+	ADDQ    R11, R9
+	SUBQ    $+64, R10
+	CMPQ    R10, $+64
+	JGE     loop3
+
+end4:
+	CMPQ    R10, $+8
+	JNE     endif8
+	SUBQ    $+128, DX
+	SUBQ    $+64, BX
+	SUBQ    $+192, SI
+	SUBQ    $+128, R8
+	SUBQ    $+64, R9
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	MOVQ    column_base+72(FP), AX
+	MOVQ    AX, R10
+	MOVQ    blanksLength+224(FP), AX
+	MOVQ    AX, R11
+	MOVQ    R11, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, R10
+	MOVQ    sums_base+168(FP), AX
+	MOVQ    R11, R12
+	IMUL3Q  $+64, R12, R12
+	ADDQ    R12, AX
+	CMPQ    R11, $+0
+	JLE     end10
+
+loop9:
+	MOVQ         yStride+200(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, BX
+	SUBQ         R12, DI
+	SHLQ         $0x01, R12
+	SUBQ         R12, R8
+	MOVQ         occupancyStride+192(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, R9
+	SUBQ         $+8, R10
+	SUBQ         $+64, AX
+	VMOVUPS      (AX), Z2
+	VFMADD231PD  (R8), Z0, Z2
+	VMOVUPS      Z2, (AX)
+	VBROADCASTSD (DI), Z2
+	VBROADCASTSD (R10), Z3
+	VMULPD       64(R8), Z1, Z4
+	VMOVUPS      Z4, (R9)
+	VMULPD       Z2, Z0, Z0
+	VMULPD       (BX), Z1, Z1
+	VMULPD       (SI), Z0, Z2
+	VFMADD231PD  128(SI), Z1, Z2
+	VFMADD231PD  64(SI), Z1, Z0
+	VALIGNQ      $0x01, Z2, Z3, Z3
+	VADDPD       Z3, Z1, Z1
+	VMOVSD       X2, (R10)
+	SUBQ         $+1, R11
+	CMPQ         R11, $+0
+	JGT          loop9
+
+end10:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    yStride+200(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, BX
+	ADDQ    DX, DI
+	MOVQ    DX, AX
+	SHLQ    $0x01, AX
+	ADDQ    AX, R8
+	MOVQ    occupancyStride+192(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, R9
+	JMP     done7
+
+endif8:
+	CMPQ    R10, $+16
+	JNE     endif11
+	SUBQ    $+256, DX
+	SUBQ    $+128, BX
+	SUBQ    $+384, SI
+	SUBQ    $+256, R8
+	SUBQ    $+128, R9
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	MOVQ    column_base+72(FP), AX
+	MOVQ    AX, R10
+	MOVQ    blanksLength+224(FP), AX
+	MOVQ    AX, R11
+	MOVQ    R11, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, R10
+	MOVQ    sums_base+168(FP), AX
+	MOVQ    R11, R12
+	IMUL3Q  $+64, R12, R12
+	ADDQ    R12, AX
+	CMPQ    R11, $+0
+	JLE     end13
+
+loop12:
+	MOVQ         yStride+200(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, BX
+	SUBQ         R12, DI
+	SHLQ         $0x01, R12
+	SUBQ         R12, R8
+	MOVQ         occupancyStride+192(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, R9
+	SUBQ         $+8, R10
+	SUBQ         $+64, AX
+	VMOVUPS      (AX), Z4
+	VFMADD231PD  128(R8), Z2, Z4
+	VFMADD231PD  (R8), Z0, Z4
+	VMOVUPS      Z4, (AX)
+	VBROADCASTSD (DI), Z4
+	VBROADCASTSD (R10), Z5
+	VMULPD       192(R8), Z3, Z6
+	VMOVUPS      Z6, 64(R9)
+	VMULPD       Z4, Z2, Z2
+	VMULPD       64(BX), Z3, Z3
+	VMULPD       192(SI), Z2, Z6
+	VFMADD231PD  320(SI), Z3, Z6
+	VFMADD231PD  256(SI), Z3, Z2
+	VALIGNQ      $0x01, Z6, Z5, Z5
+	VADDPD       Z5, Z3, Z3
+	VMULPD       64(R8), Z1, Z5
+	VMOVUPS      Z5, (R9)
+	VMULPD       Z4, Z0, Z0
+	VMULPD       (BX), Z1, Z1
+	VMULPD       (SI), Z0, Z4
+	VFMADD231PD  128(SI), Z1, Z4
+	VFMADD231PD  64(SI), Z1, Z0
+	VALIGNQ      $0x01, Z4, Z6, Z5
+	VADDPD       Z5, Z1, Z1
+	VMOVSD       X4, (R10)
+	SUBQ         $+1, R11
+	CMPQ         R11, $+0
+	JGT          loop12
+
+end13:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	MOVQ    yStride+200(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, BX
+	ADDQ    DX, DI
+	MOVQ    DX, AX
+	SHLQ    $0x01, AX
+	ADDQ    AX, R8
+	MOVQ    occupancyStride+192(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, R9
+	JMP     done7
+
+endif11:
+	CMPQ    R10, $+24
+	JNE     endif14
+	SUBQ    $+384, DX
+	SUBQ    $+192, BX
+	SUBQ    $+576, SI
+	SUBQ    $+384, R8
+	SUBQ    $+192, R9
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	MOVQ    column_base+72(FP), AX
+	MOVQ    AX, R10
+	MOVQ    blanksLength+224(FP), AX
+	MOVQ    AX, R11
+	MOVQ    R11, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, R10
+	MOVQ    sums_base+168(FP), AX
+	MOVQ    R11, R12
+	IMUL3Q  $+64, R12, R12
+	ADDQ    R12, AX
+	CMPQ    R11, $+0
+	JLE     end16
+
+loop15:
+	MOVQ         yStride+200(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, BX
+	SUBQ         R12, DI
+	SHLQ         $0x01, R12
+	SUBQ         R12, R8
+	MOVQ         occupancyStride+192(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, R9
+	SUBQ         $+8, R10
+	SUBQ         $+64, AX
+	VMOVUPS      (AX), Z6
+	VFMADD231PD  256(R8), Z4, Z6
+	VFMADD231PD  128(R8), Z2, Z6
+	VFMADD231PD  (R8), Z0, Z6
+	VMOVUPS      Z6, (AX)
+	VBROADCASTSD (DI), Z6
+	VBROADCASTSD (R10), Z7
+	VMULPD       320(R8), Z5, Z8
+	VMOVUPS      Z8, 128(R9)
+	VMULPD       Z6, Z4, Z4
+	VMULPD       128(BX), Z5, Z5
+	VMULPD       384(SI), Z4, Z8
+	VFMADD231PD  512(SI), Z5, Z8
+	VFMADD231PD  448(SI), Z5, Z4
+	VALIGNQ      $0x01, Z8, Z7, Z7
+	VADDPD       Z7, Z5, Z5
+	VMULPD       192(R8), Z3, Z7
+	VMOVUPS      Z7, 64(R9)
+	VMULPD       Z6, Z2, Z2
+	VMULPD       64(BX), Z3, Z3
+	VMULPD       192(SI), Z2, Z7
+	VFMADD231PD  320(SI), Z3, Z7
+	VFMADD231PD  256(SI), Z3, Z2
+	VALIGNQ      $0x01, Z7, Z8, Z8
+	VADDPD       Z8, Z3, Z3
+	VMULPD       64(R8), Z1, Z8
+	VMOVUPS      Z8, (R9)
+	VMULPD       Z6, Z0, Z0
+	VMULPD       (BX), Z1, Z1
+	VMULPD       (SI), Z0, Z6
+	VFMADD231PD  128(SI), Z1, Z6
+	VFMADD231PD  64(SI), Z1, Z0
+	VALIGNQ      $0x01, Z6, Z7, Z7
+	VADDPD       Z7, Z1, Z1
+	VMOVSD       X6, (R10)
+	SUBQ         $+1, R11
+	CMPQ         R11, $+0
+	JGT          loop15
+
+end16:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	MOVQ    yStride+200(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, BX
+	ADDQ    DX, DI
+	MOVQ    DX, AX
+	SHLQ    $0x01, AX
+	ADDQ    AX, R8
+	MOVQ    occupancyStride+192(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, R9
+	JMP     done7
+
+endif14:
+	CMPQ    R10, $+32
+	JNE     endif17
+	SUBQ    $+512, DX
+	SUBQ    $+256, BX
+	SUBQ    $+768, SI
+	SUBQ    $+512, R8
+	SUBQ    $+256, R9
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	MOVQ    column_base+72(FP), AX
+	MOVQ    AX, R10
+	MOVQ    blanksLength+224(FP), AX
+	MOVQ    AX, R11
+	MOVQ    R11, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, R10
+	MOVQ    sums_base+168(FP), AX
+	MOVQ    R11, R12
+	IMUL3Q  $+64, R12, R12
+	ADDQ    R12, AX
+	CMPQ    R11, $+0
+	JLE     end19
+
+loop18:
+	MOVQ         yStride+200(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, BX
+	SUBQ         R12, DI
+	SHLQ         $0x01, R12
+	SUBQ         R12, R8
+	MOVQ         occupancyStride+192(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, R9
+	SUBQ         $+8, R10
+	SUBQ         $+64, AX
+	VMOVUPS      (AX), Z8
+	VFMADD231PD  384(R8), Z6, Z8
+	VFMADD231PD  256(R8), Z4, Z8
+	VFMADD231PD  128(R8), Z2, Z8
+	VFMADD231PD  (R8), Z0, Z8
+	VMOVUPS      Z8, (AX)
+	VBROADCASTSD (DI), Z8
+	VBROADCASTSD (R10), Z9
+	VMULPD       448(R8), Z7, Z10
+	VMOVUPS      Z10, 192(R9)
+	VMULPD       Z8, Z6, Z6
+	VMULPD       192(BX), Z7, Z7
+	VMULPD       576(SI), Z6, Z10
+	VFMADD231PD  704(SI), Z7, Z10
+	VFMADD231PD  640(SI), Z7, Z6
+	VALIGNQ      $0x01, Z10, Z9, Z9
+	VADDPD       Z9, Z7, Z7
+	VMULPD       320(R8), Z5, Z9
+	VMOVUPS      Z9, 128(R9)
+	VMULPD       Z8, Z4, Z4
+	VMULPD       128(BX), Z5, Z5
+	VMULPD       384(SI), Z4, Z9
+	VFMADD231PD  512(SI), Z5, Z9
+	VFMADD231PD  448(SI), Z5, Z4
+	VALIGNQ      $0x01, Z9, Z10, Z10
+	VADDPD       Z10, Z5, Z5
+	VMULPD       192(R8), Z3, Z10
+	VMOVUPS      Z10, 64(R9)
+	VMULPD       Z8, Z2, Z2
+	VMULPD       64(BX), Z3, Z3
+	VMULPD       192(SI), Z2, Z10
+	VFMADD231PD  320(SI), Z3, Z10
+	VFMADD231PD  256(SI), Z3, Z2
+	VALIGNQ      $0x01, Z10, Z9, Z9
+	VADDPD       Z9, Z3, Z3
+	VMULPD       64(R8), Z1, Z9
+	VMOVUPS      Z9, (R9)
+	VMULPD       Z8, Z0, Z0
+	VMULPD       (BX), Z1, Z1
+	VMULPD       (SI), Z0, Z8
+	VFMADD231PD  128(SI), Z1, Z8
+	VFMADD231PD  64(SI), Z1, Z0
+	VALIGNQ      $0x01, Z8, Z10, Z9
+	VADDPD       Z9, Z1, Z1
+	VMOVSD       X8, (R10)
+	SUBQ         $+1, R11
+	CMPQ         R11, $+0
+	JGT          loop18
+
+end19:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	MOVQ    yStride+200(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, BX
+	ADDQ    DX, DI
+	MOVQ    DX, AX
+	SHLQ    $0x01, AX
+	ADDQ    AX, R8
+	MOVQ    occupancyStride+192(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, R9
+	JMP     done7
+
+endif17:
+	CMPQ    R10, $+40
+	JNE     endif20
+	SUBQ    $+640, DX
+	SUBQ    $+320, BX
+	SUBQ    $+960, SI
+	SUBQ    $+640, R8
+	SUBQ    $+320, R9
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	MOVQ    column_base+72(FP), AX
+	MOVQ    AX, R10
+	MOVQ    blanksLength+224(FP), AX
+	MOVQ    AX, R11
+	MOVQ    R11, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, R10
+	MOVQ    sums_base+168(FP), AX
+	MOVQ    R11, R12
+	IMUL3Q  $+64, R12, R12
+	ADDQ    R12, AX
+	CMPQ    R11, $+0
+	JLE     end22
+
+loop21:
+	MOVQ         yStride+200(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, BX
+	SUBQ         R12, DI
+	SHLQ         $0x01, R12
+	SUBQ         R12, R8
+	MOVQ         occupancyStride+192(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, R9
+	SUBQ         $+8, R10
+	SUBQ         $+64, AX
+	VMOVUPS      (AX), Z10
+	VFMADD231PD  512(R8), Z8, Z10
+	VFMADD231PD  384(R8), Z6, Z10
+	VFMADD231PD  256(R8), Z4, Z10
+	VFMADD231PD  128(R8), Z2, Z10
+	VFMADD231PD  (R8), Z0, Z10
+	VMOVUPS      Z10, (AX)
+	VBROADCASTSD (DI), Z10
+	VBROADCASTSD (R10), Z11
+	VMULPD       576(R8), Z9, Z12
+	VMOVUPS      Z12, 256(R9)
+	VMULPD       Z10, Z8, Z8
+	VMULPD       256(BX), Z9, Z9
+	VMULPD       768(SI), Z8, Z12
+	VFMADD231PD  896(SI), Z9, Z12
+	VFMADD231PD  832(SI), Z9, Z8
+	VALIGNQ      $0x01, Z12, Z11, Z11
+	VADDPD       Z11, Z9, Z9
+	VMULPD       448(R8), Z7, Z11
+	VMOVUPS      Z11, 192(R9)
+	VMULPD       Z10, Z6, Z6
+	VMULPD       192(BX), Z7, Z7
+	VMULPD       576(SI), Z6, Z11
+	VFMADD231PD  704(SI), Z7, Z11
+	VFMADD231PD  640(SI), Z7, Z6
+	VALIGNQ      $0x01, Z11, Z12, Z12
+	VADDPD       Z12, Z7, Z7
+	VMULPD       320(R8), Z5, Z12
+	VMOVUPS      Z12, 128(R9)
+	VMULPD       Z10, Z4, Z4
+	VMULPD       128(BX), Z5, Z5
+	VMULPD       384(SI), Z4, Z12
+	VFMADD231PD  512(SI), Z5, Z12
+	VFMADD231PD  448(SI), Z5, Z4
+	VALIGNQ      $0x01, Z12, Z11, Z11
+	VADDPD       Z11, Z5, Z5
+	VMULPD       192(R8), Z3, Z11
+	VMOVUPS      Z11, 64(R9)
+	VMULPD       Z10, Z2, Z2
+	VMULPD       64(BX), Z3, Z3
+	VMULPD       192(SI), Z2, Z11
+	VFMADD231PD  320(SI), Z3, Z11
+	VFMADD231PD  256(SI), Z3, Z2
+	VALIGNQ      $0x01, Z11, Z12, Z12
+	VADDPD       Z12, Z3, Z3
+	VMULPD       64(R8), Z1, Z12
+	VMOVUPS      Z12, (R9)
+	VMULPD       Z10, Z0, Z0
+	VMULPD       (BX), Z1, Z1
+	VMULPD       (SI), Z0, Z10
+	VFMADD231PD  128(SI), Z1, Z10
+	VFMADD231PD  64(SI), Z1, Z0
+	VALIGNQ      $0x01, Z10, Z11, Z11
+	VADDPD       Z11, Z1, Z1
+	VMOVSD       X10, (R10)
+	SUBQ         $+1, R11
+	CMPQ         R11, $+0
+	JGT          loop21
+
+end22:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	MOVQ    yStride+200(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, BX
+	ADDQ    DX, DI
+	MOVQ    DX, AX
+	SHLQ    $0x01, AX
+	ADDQ    AX, R8
+	MOVQ    occupancyStride+192(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, R9
+	JMP     done7
+
+endif20:
+	CMPQ    R10, $+48
+	JNE     endif23
+	SUBQ    $+768, DX
+	SUBQ    $+384, BX
+	SUBQ    $+1152, SI
+	SUBQ    $+768, R8
+	SUBQ    $+384, R9
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	MOVQ    column_base+72(FP), AX
+	MOVQ    AX, R10
+	MOVQ    blanksLength+224(FP), AX
+	MOVQ    AX, R11
+	MOVQ    R11, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, R10
+	MOVQ    sums_base+168(FP), AX
+	MOVQ    R11, R12
+	IMUL3Q  $+64, R12, R12
+	ADDQ    R12, AX
+	CMPQ    R11, $+0
+	JLE     end25
+
+loop24:
+	MOVQ         yStride+200(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, BX
+	SUBQ         R12, DI
+	SHLQ         $0x01, R12
+	SUBQ         R12, R8
+	MOVQ         occupancyStride+192(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, R9
+	SUBQ         $+8, R10
+	SUBQ         $+64, AX
+	VMOVUPS      (AX), Z12
+	VFMADD231PD  640(R8), Z10, Z12
+	VFMADD231PD  512(R8), Z8, Z12
+	VFMADD231PD  384(R8), Z6, Z12
+	VFMADD231PD  256(R8), Z4, Z12
+	VFMADD231PD  128(R8), Z2, Z12
+	VFMADD231PD  (R8), Z0, Z12
+	VMOVUPS      Z12, (AX)
+	VBROADCASTSD (DI), Z12
+	VBROADCASTSD (R10), Z13
+	VMULPD       704(R8), Z11, Z14
+	VMOVUPS      Z14, 320(R9)
+	VMULPD       Z12, Z10, Z10
+	VMULPD       320(BX), Z11, Z11
+	VMULPD       960(SI), Z10, Z14
+	VFMADD231PD  1088(SI), Z11, Z14
+	VFMADD231PD  1024(SI), Z11, Z10
+	VALIGNQ      $0x01, Z14, Z13, Z13
+	VADDPD       Z13, Z11, Z11
+	VMULPD       576(R8), Z9, Z13
+	VMOVUPS      Z13, 256(R9)
+	VMULPD       Z12, Z8, Z8
+	VMULPD       256(BX), Z9, Z9
+	VMULPD       768(SI), Z8, Z13
+	VFMADD231PD  896(SI), Z9, Z13
+	VFMADD231PD  832(SI), Z9, Z8
+	VALIGNQ      $0x01, Z13, Z14, Z14
+	VADDPD       Z14, Z9, Z9
+	VMULPD       448(R8), Z7, Z14
+	VMOVUPS      Z14, 192(R9)
+	VMULPD       Z12, Z6, Z6
+	VMULPD       192(BX), Z7, Z7
+	VMULPD       576(SI), Z6, Z14
+	VFMADD231PD  704(SI), Z7, Z14
+	VFMADD231PD  640(SI), Z7, Z6
+	VALIGNQ      $0x01, Z14, Z13, Z13
+	VADDPD       Z13, Z7, Z7
+	VMULPD       320(R8), Z5, Z13
+	VMOVUPS      Z13, 128(R9)
+	VMULPD       Z12, Z4, Z4
+	VMULPD       128(BX), Z5, Z5
+	VMULPD       384(SI), Z4, Z13
+	VFMADD231PD  512(SI), Z5, Z13
+	VFMADD231PD  448(SI), Z5, Z4
+	VALIGNQ      $0x01, Z13, Z14, Z14
+	VADDPD       Z14, Z5, Z5
+	VMULPD       192(R8), Z3, Z14
+	VMOVUPS      Z14, 64(R9)
+	VMULPD       Z12, Z2, Z2
+	VMULPD       64(BX), Z3, Z3
+	VMULPD       192(SI), Z2, Z14
+	VFMADD231PD  320(SI), Z3, Z14
+	VFMADD231PD  256(SI), Z3, Z2
+	VALIGNQ      $0x01, Z14, Z13, Z13
+	VADDPD       Z13, Z3, Z3
+	VMULPD       64(R8), Z1, Z13
+	VMOVUPS      Z13, (R9)
+	VMULPD       Z12, Z0, Z0
+	VMULPD       (BX), Z1, Z1
+	VMULPD       (SI), Z0, Z12
+	VFMADD231PD  128(SI), Z1, Z12
+	VFMADD231PD  64(SI), Z1, Z0
+	VALIGNQ      $0x01, Z12, Z14, Z13
+	VADDPD       Z13, Z1, Z1
+	VMOVSD       X12, (R10)
+	SUBQ         $+1, R11
+	CMPQ         R11, $+0
+	JGT          loop24
+
+end25:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	MOVQ    yStride+200(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, BX
+	ADDQ    DX, DI
+	MOVQ    DX, AX
+	SHLQ    $0x01, AX
+	ADDQ    AX, R8
+	MOVQ    occupancyStride+192(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, R9
+	JMP     done7
+
+endif23:
+	CMPQ    R10, $+56
+	JNE     endif26
+	SUBQ    $+896, DX
+	SUBQ    $+448, BX
+	SUBQ    $+1344, SI
+	SUBQ    $+896, R8
+	SUBQ    $+448, R9
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	MOVQ    column_base+72(FP), AX
+	MOVQ    AX, R10
+	MOVQ    blanksLength+224(FP), AX
+	MOVQ    AX, R11
+	MOVQ    R11, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, R10
+	MOVQ    sums_base+168(FP), AX
+	MOVQ    R11, R12
+	IMUL3Q  $+64, R12, R12
+	ADDQ    R12, AX
+	CMPQ    R11, $+0
+	JLE     end28
+
+loop27:
+	MOVQ         yStride+200(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, BX
+	SUBQ         R12, DI
+	SHLQ         $0x01, R12
+	SUBQ         R12, R8
+	MOVQ         occupancyStride+192(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, R9
+	SUBQ         $+8, R10
+	SUBQ         $+64, AX
+	VMOVUPS      (AX), Z14
+	VFMADD231PD  768(R8), Z12, Z14
+	VFMADD231PD  640(R8), Z10, Z14
+	VFMADD231PD  512(R8), Z8, Z14
+	VFMADD231PD  384(R8), Z6, Z14
+	VFMADD231PD  256(R8), Z4, Z14
+	VFMADD231PD  128(R8), Z2, Z14
+	VFMADD231PD  (R8), Z0, Z14
+	VMOVUPS      Z14, (AX)
+	VBROADCASTSD (DI), Z14
+	VBROADCASTSD (R10), Z15
+	VMULPD       832(R8), Z13, Z16
+	VMOVUPS      Z16, 384(R9)
+	VMULPD       Z14, Z12, Z12
+	VMULPD       384(BX), Z13, Z13
+	VMULPD       1152(SI), Z12, Z16
+	VFMADD231PD  1280(SI), Z13, Z16
+	VFMADD231PD  1216(SI), Z13, Z12
+	VALIGNQ      $0x01, Z16, Z15, Z15
+	VADDPD       Z15, Z13, Z13
+	VMULPD       704(R8), Z11, Z15
+	VMOVUPS      Z15, 320(R9)
+	VMULPD       Z14, Z10, Z10
+	VMULPD       320(BX), Z11, Z11
+	VMULPD       960(SI), Z10, Z15
+	VFMADD231PD  1088(SI), Z11, Z15
+	VFMADD231PD  1024(SI), Z11, Z10
+	VALIGNQ      $0x01, Z15, Z16, Z16
+	VADDPD       Z16, Z11, Z11
+	VMULPD       576(R8), Z9, Z16
+	VMOVUPS      Z16, 256(R9)
+	VMULPD       Z14, Z8, Z8
+	VMULPD       256(BX), Z9, Z9
+	VMULPD       768(SI), Z8, Z16
+	VFMADD231PD  896(SI), Z9, Z16
+	VFMADD231PD  832(SI), Z9, Z8
+	VALIGNQ      $0x01, Z16, Z15, Z15
+	VADDPD       Z15, Z9, Z9
+	VMULPD       448(R8), Z7, Z15
+	VMOVUPS      Z15, 192(R9)
+	VMULPD       Z14, Z6, Z6
+	VMULPD       192(BX), Z7, Z7
+	VMULPD       576(SI), Z6, Z15
+	VFMADD231PD  704(SI), Z7, Z15
+	VFMADD231PD  640(SI), Z7, Z6
+	VALIGNQ      $0x01, Z15, Z16, Z16
+	VADDPD       Z16, Z7, Z7
+	VMULPD       320(R8), Z5, Z16
+	VMOVUPS      Z16, 128(R9)
+	VMULPD       Z14, Z4, Z4
+	VMULPD       128(BX), Z5, Z5
+	VMULPD       384(SI), Z4, Z16
+	VFMADD231PD  512(SI), Z5, Z16
+	VFMADD231PD  448(SI), Z5, Z4
+	VALIGNQ      $0x01, Z16, Z15, Z15
+	VADDPD       Z15, Z5, Z5
+	VMULPD       192(R8), Z3, Z15
+	VMOVUPS      Z15, 64(R9)
+	VMULPD       Z14, Z2, Z2
+	VMULPD       64(BX), Z3, Z3
+	VMULPD       192(SI), Z2, Z15
+	VFMADD231PD  320(SI), Z3, Z15
+	VFMADD231PD  256(SI), Z3, Z2
+	VALIGNQ      $0x01, Z15, Z16, Z16
+	VADDPD       Z16, Z3, Z3
+	VMULPD       64(R8), Z1, Z16
+	VMOVUPS      Z16, (R9)
+	VMULPD       Z14, Z0, Z0
+	VMULPD       (BX), Z1, Z1
+	VMULPD       (SI), Z0, Z14
+	VFMADD231PD  128(SI), Z1, Z14
+	VFMADD231PD  64(SI), Z1, Z0
+	VALIGNQ      $0x01, Z14, Z15, Z15
+	VADDPD       Z15, Z1, Z1
+	VMOVSD       X14, (R10)
+	SUBQ         $+1, R11
+	CMPQ         R11, $+0
+	JGT          loop27
+
+end28:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	MOVQ    yStride+200(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, BX
+	ADDQ    DX, DI
+	MOVQ    DX, AX
+	SHLQ    $0x01, AX
+	ADDQ    AX, R8
+	MOVQ    occupancyStride+192(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, R9
+	JMP     done7
+
+endif26:
+done7:
+	MOVQ sums_base+168(FP), AX
+	MOVQ blanksLength+224(FP), DX
+	CMPQ DX, $+0
+	JLE  end30
+
+loop29:
+	VMOVUPS       (AX), Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, (CX)
+	ADDQ          $+64, AX
+	ADDQ          $+8, CX
+	SUBQ          $+1, DX
+	CMPQ          DX, $+0
+	JGT           loop29
+
+end30:
 	VZEROUPPER
 	RET
 
-// func backwardAVX2(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, occupancyStride int, yStride int, yLastColumn int, positions int, blanksLength int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·backwardAVX2(SB), NOSPLIT, $0-208
-	MOVQ  alpha_base+96(FP), AX
-	MOVQ  y_base+120(FP), CX
-	MOVQ  occupancy_base+0(FP), DX
-	MOVQ  blanks_base+24(FP), BX
-	MOVQ  column_base+72(FP), SI
-	MOVQ  blanksLength+200(FP), DI
-	MOVQ  yStride+176(FP), R8
-	SHLQ  $0x03, R8
-	MOVQ  DI, R9
-	IMULQ R8, R9
-	ADDQ  R9, CX
-	MOVQ  occupancyStride+168(FP), R8
-	SHLQ  $0x03, R8
-	MOVQ  DI, R10
-	IMULQ R8, R10
-	ADDQ  R10, DX
-	MOVQ  R9, R8
-	SHLQ  $0x01, R8
-	ADDQ  R8, AX
-	MOVQ  DI, R8
-	SHLQ  $0x03, R8
-	ADDQ  R8, BX
-	MOVQ  DI, R8
-	SHLQ  $0x03, R8
-	ADDQ  R8, SI
-	CMPQ  DI, $+0
-	JLE   end2
+// func backwardAVX2(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, sums []float64, occupancyStride int, yStride int, yLastColumn int, positions int, blanksLength int)
+// Requires: AVX, FMA3
+TEXT ·backwardAVX2(SB), NOSPLIT, $0-232
+	MOVQ sums_base+168(FP), AX
+	MOVQ blanks_base+24(FP), CX
+	MOVQ blanksLength+224(FP), DX
+	CMPQ DX, $+0
+	JLE  end2
 
 loop1:
-	MOVQ         yStride+176(FP), R8
-	SHLQ         $0x03, R8
-	SUBQ         R8, CX
-	MOVQ         occupancyStride+168(FP), R9
-	SHLQ         $0x03, R9
-	SUBQ         R9, DX
-	SHLQ         $0x01, R8
-	SUBQ         R8, AX
-	SUBQ         $+8, BX
-	SUBQ         $+8, SI
-	MOVQ         yLastColumn+184(FP), R8
-	SHLQ         $0x03, R8
-	MOVQ         CX, R9
-	ADDQ         R8, R9
-	VBROADCASTSD (R9), Y0
-	MOVQ         beta_base+48(FP), R8
-	MOVQ         AX, R9
-	MOVQ         CX, R10
-	MOVQ         DX, R11
-	MOVQ         factors_base+144(FP), R12
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VBROADCASTSD (SI), Y3
-	VMOVAPS      Y3, Y4
-	MOVQ         positions+192(FP), R13
-	MOVQ         R13, R14
-	IMUL3Q       $+16, R14, R14
-	ADDQ         R14, R8
-	MOVQ         R13, R14
-	IMUL3Q       $+16, R14, R14
-	ADDQ         R14, R9
-	MOVQ         R13, R14
-	IMUL3Q       $+8, R14, R14
-	ADDQ         R14, R10
-	MOVQ         R13, R14
-	IMUL3Q       $+8, R14, R14
-	ADDQ         R14, R11
-	MOVQ         R13, R14
-	IMUL3Q       $+24, R14, R14
-	ADDQ         R14, R12
-	CMPQ         R13, $+0
-	JLE          end4
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y0, 32(AX)
+	ADDQ    $+64, AX
+	SUBQ    $+1, DX
+	CMPQ    DX, $+0
+	JGT     loop1
+
+end2:
+	MOVQ   beta_base+48(FP), AX
+	MOVQ   AX, DX
+	MOVQ   y_base+120(FP), AX
+	MOVQ   AX, BX
+	MOVQ   factors_base+144(FP), AX
+	MOVQ   AX, SI
+	MOVQ   y_base+120(FP), AX
+	MOVQ   AX, DI
+	MOVQ   alpha_base+96(FP), AX
+	MOVQ   AX, R8
+	MOVQ   occupancy_base+0(FP), AX
+	MOVQ   AX, R9
+	MOVQ   yLastColumn+208(FP), AX
+	SHLQ   $0x03, AX
+	ADDQ   AX, DI
+	MOVQ   yStride+200(FP), AX
+	SHLQ   $0x03, AX
+	MOVQ   blanksLength+224(FP), R10
+	IMULQ  AX, R10
+	ADDQ   R10, BX
+	ADDQ   R10, DI
+	MOVQ   R10, AX
+	SHLQ   $0x01, AX
+	ADDQ   AX, R8
+	MOVQ   occupancyStride+192(FP), AX
+	SHLQ   $0x03, AX
+	MOVQ   blanksLength+224(FP), R10
+	IMULQ  AX, R10
+	ADDQ   R10, R9
+	MOVQ   positions+216(FP), AX
+	IMUL3Q $+16, AX, AX
+	ADDQ   AX, DX
+	MOVQ   positions+216(FP), AX
+	IMUL3Q $+8, AX, AX
+	ADDQ   AX, BX
+	MOVQ   positions+216(FP), AX
+	IMUL3Q $+24, AX, AX
+	ADDQ   AX, SI
+	MOVQ   positions+216(FP), AX
+	IMUL3Q $+16, AX, AX
+	ADDQ   AX, R8
+	MOVQ   positions+216(FP), AX
+	IMUL3Q $+8, AX, AX
+	ADDQ   AX, R9
+	MOVQ   positions+216(FP), AX
+	MOVQ   AX, R10
+	CMPQ   R10, $+16
+	JLT    end4
 
 loop3:
-	SUBQ        $+128, R8
-	SUBQ        $+128, R9
-	SUBQ        $+64, R10
-	SUBQ        $+64, R11
-	SUBQ        $+192, R12
-	VMOVUPS     (R8), Y3
-	VMOVUPS     32(R8), Y5
-	VMOVUPS     64(R8), Y6
-	VMOVUPS     96(R8), Y7
-	VMOVUPS     (R9), Y8
-	VMOVUPS     32(R9), Y9
-	VFMADD231PD Y3, Y8, Y1
-	VFMADD231PD Y5, Y9, Y2
-	VMULPD      64(R9), Y6, Y8
-	VMULPD      96(R9), Y7, Y9
-	VMOVUPS     Y8, (R11)
-	VMOVUPS     Y9, 32(R11)
-	VMULPD      Y0, Y3, Y3
-	VMULPD      Y0, Y5, Y5
-	VMULPD      (R10), Y6, Y6
-	VMULPD      32(R10), Y7, Y7
-	VMOVUPS     64(R12), Y8
-	VMOVUPS     96(R12), Y9
-	VFMADD213PD Y3, Y6, Y8
-	VFMADD213PD Y5, Y7, Y9
-	VMOVUPS     Y8, (R8)
-	VMOVUPS     Y9, 32(R8)
-	VMOVUPS     128(R12), Y8
-	VMOVUPS     160(R12), Y9
-	VMULPD      (R12), Y3, Y3
-	VMULPD      32(R12), Y5, Y5
-	VFMADD231PD Y6, Y8, Y3
-	VFMADD231PD Y7, Y9, Y5
-	VPERM2F128  $0x21, Y5, Y3, Y8
-	VPERM2F128  $0x21, Y4, Y5, Y4
-	VPALIGNR    $0x08, Y3, Y8, Y8
-	VPALIGNR    $0x08, Y5, Y4, Y4
-	VADDPD      Y8, Y6, Y6
-	VADDPD      Y4, Y7, Y4
-	VMOVUPS     Y6, 64(R8)
-	VMOVUPS     Y4, 96(R8)
-	VMOVAPS     Y3, Y4
-	VMOVAPS     Y5, Y3
-	SUBQ        $+8, R13
-	CMPQ        R13, $+0
-	JGT         loop3
+	SUBQ    $+256, DX
+	SUBQ    $+128, BX
+	SUBQ    $+384, SI
+	SUBQ    $+256, R8
+	SUBQ    $+128, R9
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	VMOVUPS 128(DX), Y4
+	VMOVUPS 160(DX), Y5
+	VMOVUPS 192(DX), Y6
+	VMOVUPS 224(DX), Y7
+	MOVQ    column_base+72(FP), AX
+	MOVQ    AX, R11
+	MOVQ    blanksLength+224(FP), AX
+	MOVQ    AX, R12
+	MOVQ    R12, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, R11
+	MOVQ    sums_base+168(FP), AX
+	MOVQ    R12, R13
+	IMUL3Q  $+64, R13, R13
+	ADDQ    R13, AX
+	CMPQ    R12, $+0
+	JLE     end6
+
+loop5:
+	MOVQ         yStride+200(FP), R13
+	SHLQ         $0x03, R13
+	SUBQ         R13, BX
+	SUBQ         R13, DI
+	SHLQ         $0x01, R13
+	SUBQ         R13, R8
+	MOVQ         occupancyStride+192(FP), R13
+	SHLQ         $0x03, R13
+	SUBQ         R13, R9
+	SUBQ         $+8, R11
+	SUBQ         $+64, AX
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VFMADD231PD  128(R8), Y4, Y8
+	VFMADD231PD  160(R8), Y5, Y9
+	VFMADD231PD  (R8), Y0, Y8
+	VFMADD231PD  32(R8), Y1, Y9
+	VMOVUPS      Y8, (AX)
+	VMOVUPS      Y9, 32(AX)
+	VBROADCASTSD (DI), Y8
+	VBROADCASTSD (R11), Y9
+	VMULPD       192(R8), Y6, Y10
+	VMULPD       224(R8), Y7, Y11
+	VMOVUPS      Y10, 64(R9)
+	VMOVUPS      Y11, 96(R9)
+	VMULPD       Y8, Y4, Y4
+	VMULPD       Y8, Y5, Y5
+	VMULPD       64(BX), Y6, Y6
+	VMULPD       96(BX), Y7, Y7
+	VMULPD       192(SI), Y4, Y10
+	VMULPD       224(SI), Y5, Y11
+	VFMADD231PD  320(SI), Y6, Y10
+	VFMADD231PD  352(SI), Y7, Y11
+	VFMADD231PD  256(SI), Y6, Y4
+	VFMADD231PD  288(SI), Y7, Y5
+	VPERM2F128   $0x21, Y11, Y10, Y12
+	VPERM2F128   $0x21, Y9, Y11, Y9
+	VSHUFPD      $0x05, Y12, Y10, Y12
+	VSHUFPD      $0x05, Y9, Y11, Y9
+	VADDPD       Y12, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	VMULPD       64(R8), Y2, Y9
+	VMULPD       96(R8), Y3, Y11
+	VMOVUPS      Y9, (R9)
+	VMOVUPS      Y11, 32(R9)
+	VMULPD       Y8, Y0, Y0
+	VMULPD       Y8, Y1, Y1
+	VMULPD       (BX), Y2, Y2
+	VMULPD       32(BX), Y3, Y3
+	VMULPD       (SI), Y0, Y8
+	VMULPD       32(SI), Y1, Y9
+	VFMADD231PD  128(SI), Y2, Y8
+	VFMADD231PD  160(SI), Y3, Y9
+	VFMADD231PD  64(SI), Y2, Y0
+	VFMADD231PD  96(SI), Y3, Y1
+	VPERM2F128   $0x21, Y9, Y8, Y11
+	VPERM2F128   $0x21, Y10, Y9, Y10
+	VSHUFPD      $0x05, Y11, Y8, Y11
+	VSHUFPD      $0x05, Y10, Y9, Y9
+	VADDPD       Y11, Y2, Y2
+	VADDPD       Y9, Y3, Y3
+	VMOVSD       X8, (R11)
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop5
+
+end6:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS Y3, 96(DX)
+	VMOVUPS Y4, 128(DX)
+	VMOVUPS Y5, 160(DX)
+	VMOVUPS Y6, 192(DX)
+	VMOVUPS Y7, 224(DX)
+	MOVQ    yStride+200(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), R11
+	IMULQ   AX, R11
+	ADDQ    R11, BX
+	ADDQ    R11, DI
+	MOVQ    R11, AX
+	SHLQ    $0x01, AX
+	ADDQ    AX, R8
+	MOVQ    occupancyStride+192(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), R11
+	IMULQ   AX, R11
+	ADDQ    R11, R9
+	SUBQ    $+16, R10
+	CMPQ    R10, $+16
+	JGE     loop3
 
 end4:
-	VMOVSD       X4, (SI)
-	VADDPD       Y2, Y1, Y0
+	CMPQ    R10, $+8
+	JNE     endif8
+	SUBQ    $+128, DX
+	SUBQ    $+64, BX
+	SUBQ    $+192, SI
+	SUBQ    $+128, R8
+	SUBQ    $+64, R9
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	MOVQ    column_base+72(FP), AX
+	MOVQ    AX, R10
+	MOVQ    blanksLength+224(FP), AX
+	MOVQ    AX, R11
+	MOVQ    R11, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, R10
+	MOVQ    sums_base+168(FP), AX
+	MOVQ    R11, R12
+	IMUL3Q  $+64, R12, R12
+	ADDQ    R12, AX
+	CMPQ    R11, $+0
+	JLE     end10
+
+loop9:
+	MOVQ         yStride+200(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, BX
+	SUBQ         R12, DI
+	SHLQ         $0x01, R12
+	SUBQ         R12, R8
+	MOVQ         occupancyStride+192(FP), R12
+	SHLQ         $0x03, R12
+	SUBQ         R12, R9
+	SUBQ         $+8, R10
+	SUBQ         $+64, AX
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VFMADD231PD  (R8), Y0, Y4
+	VFMADD231PD  32(R8), Y1, Y5
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	VBROADCASTSD (DI), Y4
+	VBROADCASTSD (R10), Y5
+	VMULPD       64(R8), Y2, Y6
+	VMULPD       96(R8), Y3, Y7
+	VMOVUPS      Y6, (R9)
+	VMOVUPS      Y7, 32(R9)
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y4, Y1, Y1
+	VMULPD       (BX), Y2, Y2
+	VMULPD       32(BX), Y3, Y3
+	VMULPD       (SI), Y0, Y4
+	VMULPD       32(SI), Y1, Y6
+	VFMADD231PD  128(SI), Y2, Y4
+	VFMADD231PD  160(SI), Y3, Y6
+	VFMADD231PD  64(SI), Y2, Y0
+	VFMADD231PD  96(SI), Y3, Y1
+	VPERM2F128   $0x21, Y6, Y4, Y7
+	VPERM2F128   $0x21, Y5, Y6, Y5
+	VSHUFPD      $0x05, Y7, Y4, Y7
+	VSHUFPD      $0x05, Y5, Y6, Y5
+	VADDPD       Y7, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VMOVSD       X4, (R10)
+	SUBQ         $+1, R11
+	CMPQ         R11, $+0
+	JGT          loop9
+
+end10:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS Y3, 96(DX)
+	MOVQ    yStride+200(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, BX
+	ADDQ    DX, DI
+	MOVQ    DX, AX
+	SHLQ    $0x01, AX
+	ADDQ    AX, R8
+	MOVQ    occupancyStride+192(FP), AX
+	SHLQ    $0x03, AX
+	MOVQ    blanksLength+224(FP), DX
+	IMULQ   AX, DX
+	ADDQ    DX, R9
+	JMP     done7
+
+endif8:
+done7:
+	MOVQ sums_base+168(FP), AX
+	MOVQ blanksLength+224(FP), DX
+	CMPQ DX, $+0
+	JLE  end12
+
+loop11:
+	VMOVUPS      (AX), Y0
+	VMOVUPS      32(AX), Y1
+	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
-	VMOVSD       X0, (BX)
-	SUBQ         $+1, DI
-	CMPQ         DI, $+0
-	JGT          loop1
+	VMOVSD       X0, (CX)
+	ADDQ         $+64, AX
+	ADDQ         $+8, CX
+	SUBQ         $+1, DX
+	CMPQ         DX, $+0
+	JGT          loop11
 
-end2:
+end12:
 	VZEROUPPER
 	RET
 
@@ -4531,12 +6449,10 @@ loop1:
 	VADDPD  Z2, Z5, Z5
 	VPSLLQ  $0x34, Z5, Z5
 	VMOVUPS Z5, 64(AX)
-	VMOVUPS (SI), Z5
-	VADDPD  Z5, Z6, Z5
+	VADDPD  (SI), Z6, Z5
 	VMAXPD  Z4, Z3, Z6
 	VMAXPD  Z5, Z6, Z6
-	VMOVUPS (BX), Z7
-	VADDPD  Z7, Z6, Z7
+	VADDPD  (BX), Z6, Z7
 	VMOVUPS Z7, 64(CX)
 	VSUBPD  Z6, Z3, Z7
 	VMAXPD  Z1, Z7, Z7
@@ -4590,8 +6506,8 @@ loop1:
 	VMOVUPS    96(DX), Y5
 	VPERM2F128 $0x21, Y2, Y1, Y6
 	VPERM2F128 $0x21, Y5, Y2, Y1
-	VPALIGNR   $0x08, Y6, Y2, Y6
-	VPALIGNR   $0x08, Y1, Y5, Y7
+	VSHUFPD    $0x05, Y2, Y6, Y6
+	VSHUFPD    $0x05, Y5, Y1, Y7
 	VMOVAPS    Y5, Y1
 	VMAXPD     Y6, Y3, Y5
 	VMAXPD     Y7, Y4, Y8
@@ -4691,20 +6607,17 @@ loop1:
 	VMOVUPS     64(AX), Z3
 	VALIGNQ     $0x07, Z1, Z3, Z4
 	VMOVAPS     Z3, Z1
-	VMOVUPS     (BX), Z3
-	VMULPD      Z3, Z2, Z3
+	VMULPD      (BX), Z2, Z3
 	VMOVUPS     64(BX), Z5
 	VFMADD231PD Z4, Z5, Z3
 	VMULPD      Z0, Z3, Z3
 	VMOVUPS     Z3, (CX)
 	VMOVUPS     192(BX), Z3
-	VMOVUPS     128(BX), Z5
-	VMULPD      Z5, Z1, Z5
+	VMULPD      128(BX), Z1, Z5
 	VFMADD231PD Z3, Z2, Z5
 	VMOVUPS     256(BX), Z2
 	VFMADD231PD Z2, Z4, Z5
-	VMOVUPS     (DX), Z2
-	VMULPD      Z2, Z5, Z2
+	VMULPD      (DX), Z5, Z2
 	VMOVUPS     Z2, 64(CX)
 	ADDQ        $+128, AX
 	ADDQ        $+128, CX
@@ -4719,7 +6632,7 @@ end2:
 	RET
 
 // func forwardWideAVX2(alpha []float64, boundary []float64, y []float64, factors []float64, before float64, blank float64, positions int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, FMA3
 TEXT ·forwardWideAVX2(SB), NOSPLIT, $0-120
 	MOVQ         boundary_base+24(FP), AX
 	MOVQ         alpha_base+0(FP), CX
@@ -4739,8 +6652,8 @@ loop1:
 	VMOVUPS     96(AX), Y5
 	VPERM2F128  $0x21, Y2, Y1, Y6
 	VPERM2F128  $0x21, Y5, Y2, Y1
-	VPALIGNR    $0x08, Y6, Y2, Y6
-	VPALIGNR    $0x08, Y1, Y5, Y7
+	VSHUFPD     $0x05, Y2, Y6, Y6
+	VSHUFPD     $0x05, Y5, Y1, Y7
 	VMOVAPS     Y5, Y1
 	VMULPD      (BX), Y3, Y5
 	VMULPD      32(BX), Y4, Y8
@@ -4816,25 +6729,19 @@ loop1:
 	SUBQ        $+320, SI
 	VMOVUPS     (AX), Z3
 	VMOVUPS     64(AX), Z4
-	VMOVUPS     (CX), Z5
-	VFMADD231PD Z3, Z5, Z0
-	VMOVUPS     64(CX), Z5
-	VMULPD      Z4, Z5, Z5
+	VFMADD231PD (CX), Z3, Z0
+	VMULPD      64(CX), Z4, Z5
 	VMOVUPS     Z5, (BX)
 	VMULPD      Z2, Z3, Z3
-	VMOVUPS     (DX), Z5
-	VMULPD      Z5, Z4, Z4
+	VMULPD      (DX), Z4, Z4
 	VMOVUPS     192(SI), Z5
-	VMOVUPS     (SI), Z6
-	VMULPD      Z6, Z3, Z6
+	VMULPD      (SI), Z3, Z6
 	VFMADD231PD Z4, Z5, Z6
 	VMOVUPS     Z6, (AX)
 	VMOVUPS     256(SI), Z5
-	VMOVUPS     64(SI), Z6
-	VMULPD      Z6, Z3, Z3
+	VMULPD      64(SI), Z3, Z3
 	VFMADD231PD Z4, Z5, Z3
-	VMOVUPS     128(SI), Z5
-	VMULPD      Z5, Z4, Z4
+	VMULPD      128(SI), Z4, Z4
 	VALIGNQ     $0x01, Z3, Z1, Z1
 	VADDPD      Z1, Z4, Z1
 	VMOVUPS     Z1, 64(AX)
@@ -4856,7 +6763,7 @@ end2:
 	RET
 
 // func backwardWideAVX2(occupancy []float64, beta []float64, alpha []float64, y []float64, factors []float64, after float64, blank float64, positions int) (blanks float64, down float64)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, FMA3
 TEXT ·backwardWideAVX2(SB), NOSPLIT, $0-160
 	MOVQ         beta_base+24(FP), AX
 	MOVQ         alpha_base+48(FP), CX
@@ -4897,10 +6804,8 @@ loop1:
 	VMOVUPS     32(AX), Y5
 	VMOVUPS     64(AX), Y6
 	VMOVUPS     96(AX), Y7
-	VMOVUPS     (CX), Y8
-	VMOVUPS     32(CX), Y9
-	VFMADD231PD Y2, Y8, Y0
-	VFMADD231PD Y5, Y9, Y1
+	VFMADD231PD (CX), Y2, Y0
+	VFMADD231PD 32(CX), Y5, Y1
 	VMULPD      64(CX), Y6, Y8
 	VMULPD      96(CX), Y7, Y9
 	VMOVUPS     Y8, (BX)
@@ -4927,8 +6832,8 @@ loop1:
 	VMULPD      160(SI), Y7, Y7
 	VPERM2F128  $0x21, Y5, Y2, Y8
 	VPERM2F128  $0x21, Y3, Y5, Y3
-	VPALIGNR    $0x08, Y2, Y8, Y8
-	VPALIGNR    $0x08, Y5, Y3, Y3
+	VSHUFPD     $0x05, Y8, Y2, Y8
+	VSHUFPD     $0x05, Y3, Y5, Y3
 	VADDPD      Y8, Y6, Y6
 	VADDPD      Y3, Y7, Y3
 	VMOVUPS     Y6, 64(AX)
@@ -4989,14 +6894,12 @@ loop3:
 	MOVLQSX         (R8), R10
 	MOVQ            AX, R11
 	ADDQ            R10, R11
-	VMOVUPS         (R11), Z1
-	VADDPD          Z1, Z2, Z1
+	VADDPD          (R11), Z2, Z1
 	VMOVUPS         Z1, (R11)
 	MOVLQSX         4(R8), R10
 	MOVQ            AX, R11
 	ADDQ            R10, R11
-	VMOVUPS         (R11), Z1
-	VADDPD          Z1, Z0, Z0
+	VADDPD          (R11), Z0, Z0
 	VMOVUPS         Z0, (R11)
 	MOVQ            DI, R10
 	ADDQ            $+16, R10
@@ -5016,14 +6919,12 @@ loop3:
 	MOVLQSX         8(R8), R10
 	MOVQ            AX, R11
 	ADDQ            R10, R11
-	VMOVUPS         (R11), Z1
-	VADDPD          Z1, Z2, Z1
+	VADDPD          (R11), Z2, Z1
 	VMOVUPS         Z1, (R11)
 	MOVLQSX         12(R8), R10
 	MOVQ            AX, R11
 	ADDQ            R10, R11
-	VMOVUPS         (R11), Z1
-	VADDPD          Z1, Z0, Z0
+	VADDPD          (R11), Z0, Z0
 	VMOVUPS         Z0, (R11)
 	MOVQ            DI, R10
 	ADDQ            $+32, R10
@@ -5043,14 +6944,12 @@ loop3:
 	MOVLQSX         16(R8), R10
 	MOVQ            AX, R11
 	ADDQ            R10, R11
-	VMOVUPS         (R11), Z1
-	VADDPD          Z1, Z2, Z1
+	VADDPD          (R11), Z2, Z1
 	VMOVUPS         Z1, (R11)
 	MOVLQSX         20(R8), R10
 	MOVQ            AX, R11
 	ADDQ            R10, R11
-	VMOVUPS         (R11), Z1
-	VADDPD          Z1, Z0, Z0
+	VADDPD          (R11), Z0, Z0
 	VMOVUPS         Z0, (R11)
 	MOVQ            DI, R10
 	ADDQ            $+48, R10
@@ -5070,14 +6969,12 @@ loop3:
 	MOVLQSX         24(R8), R10
 	MOVQ            AX, R11
 	ADDQ            R10, R11
-	VMOVUPS         (R11), Z1
-	VADDPD          Z1, Z2, Z1
+	VADDPD          (R11), Z2, Z1
 	VMOVUPS         Z1, (R11)
 	MOVLQSX         28(R8), R10
 	MOVQ            AX, R11
 	ADDQ            R10, R11
-	VMOVUPS         (R11), Z1
-	VADDPD          Z1, Z0, Z0
+	VADDPD          (R11), Z0, Z0
 	VMOVUPS         Z0, (R11)
 	ADDQ            $+64, DI
 	ADDQ            $+32, R8
@@ -5633,8 +7530,7 @@ loop1:
 
 loop5:
 	VMOVUPS      (R9), Z2
-	VMOVUPS      (R8), Z3
-	VMULPS       Z1, Z3, Z3
+	VMULPS       (R8), Z1, Z3
 	VFNMADD231PS Z0, Z2, Z3
 	VMOVUPS      Z3, (DI)
 	ADDQ         $+64, DI
@@ -5648,8 +7544,7 @@ end6:
 	CMPQ         R10, $+0
 	JLE          endif7
 	VMOVUPS      (R9), Z2
-	VMOVUPS      (R8), Z3
-	VMULPS       Z1, Z3, Z1
+	VMULPS       (R8), Z1, Z1
 	VFNMADD231PS Z0, Z2, Z1
 	LEAQ         bitMasks<>+0(SB), R11
 	KMOVW        (R11)(R10*2), K1
@@ -5669,8 +7564,7 @@ else3:
 
 loop8:
 	VMOVUPS      (R9), Z2
-	VMOVUPS      (R8), Z3
-	VMULPS       Z1, Z3, Z3
+	VMULPS       (R8), Z1, Z3
 	VFNMADD231PS Z0, Z2, Z3
 	VMOVUPS      Z3, (DI)
 	ADDQ         $+64, DI
@@ -5686,8 +7580,7 @@ end9:
 	ADDQ         R10, R8
 	ADDQ         R10, R9
 	VMOVUPS      (R9), Z2
-	VMOVUPS      (R8), Z3
-	VMULPS       Z1, Z3, Z1
+	VMULPS       (R8), Z1, Z1
 	VFNMADD231PS Z0, Z2, Z1
 	VMOVUPS      Z1, (DI)
 
@@ -5874,8 +7767,7 @@ loop1:
 
 loop5:
 	VMOVUPS      (R9), Z2
-	VMOVUPS      (R8), Z3
-	VMULPD       Z1, Z3, Z3
+	VMULPD       (R8), Z1, Z3
 	VFNMADD231PD Z0, Z2, Z3
 	VMOVUPS      Z3, (DI)
 	ADDQ         $+64, DI
@@ -5889,8 +7781,7 @@ end6:
 	CMPQ         R10, $+0
 	JLE          endif7
 	VMOVUPS      (R9), Z2
-	VMOVUPS      (R8), Z3
-	VMULPD       Z1, Z3, Z1
+	VMULPD       (R8), Z1, Z1
 	VFNMADD231PD Z0, Z2, Z1
 	LEAQ         bitMasks<>+0(SB), R11
 	KMOVW        (R11)(R10*2), K1
@@ -5910,8 +7801,7 @@ else3:
 
 loop8:
 	VMOVUPS      (R9), Z2
-	VMOVUPS      (R8), Z3
-	VMULPD       Z1, Z3, Z3
+	VMULPD       (R8), Z1, Z3
 	VFNMADD231PD Z0, Z2, Z3
 	VMOVUPS      Z3, (DI)
 	ADDQ         $+64, DI
@@ -5927,8 +7817,7 @@ end9:
 	ADDQ         R10, R8
 	ADDQ         R10, R9
 	VMOVUPS      (R9), Z2
-	VMOVUPS      (R8), Z3
-	VMULPD       Z1, Z3, Z1
+	VMULPD       (R8), Z1, Z1
 	VFNMADD231PD Z0, Z2, Z1
 	VMOVUPS      Z1, (DI)
 

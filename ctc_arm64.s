@@ -2651,99 +2651,213 @@ end2:
 	RET
 
 // forwardNEON is forwardGeneric.
-// func forwardNEON(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, frames int)
-TEXT ·forwardNEON(SB), NOSPLIT, $0-152
-	MOVD boundary_base+24(FP), R4
-	MOVD alpha_base+0(FP), R8
-	MOVD y_base+72(FP), R7
-	MOVD column_base+48(FP), R6
-	MOVD frames+144(FP), R5
-	CMP  $0, R5
-	BLE  end2
+// func forwardNEON(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, alphaStride int, yStride int, yLastColumn int, positions int, frames int)
+TEXT ·forwardNEON(SB), NOSPLIT, $0-160
+	MOVD boundary_base+24(FP), R10
+	MOVD alpha_base+0(FP), R5
+	MOVD y_base+72(FP), R4
+	MOVD factors_base+96(FP), R9
+	MOVD positions+144(FP), R8
+	CMP  $16, R8
+	BLT  end2
 
 loop1:
-	MOVD  yLastColumn+128(FP), R0
+	FLDPQ (R10), (F7, F6)
+	FLDPQ 32(R10), (F5, F4)
+	FLDPQ 64(R10), (F3, F2)
+	FLDPQ 96(R10), (F1, F0)
+	FLDPQ 128(R10), (F15, F14)
+	FLDPQ 160(R10), (F13, F12)
+	FLDPQ 192(R10), (F11, F10)
+	FLDPQ 224(R10), (F9, F8)
+	MOVD  R5, R7
+	MOVD  R4, R6
+	MOVD  y_base+72(FP), R3
+	MOVD  column_base+48(FP), R2
+	MOVD  yLastColumn+136(FP), R0
 	LSL   $3, R0, R0
-	ADD   R0, R7, R0
-	FMOVD (R0), F0
-	VDUP  V0.D[0], V8.D2
-	FMOVD (R6), F0
-	VDUP  V0.D[0], V9.D2
-	MOVD  R8, R3
-	MOVD  R7, R2
-	MOVD  factors_base+96(FP), R1
-	MOVD  positions+136(FP), R0
-	CMP   $0, R0
+	ADD   R0, R3, R3
+	MOVD  frames+152(FP), R1
+	CMP   $0, R1
 	BLE   end4
 
 loop3:
-	FLDPQ (R4), (F17, F16)
-	FLDPQ 32(R4), (F15, F14)
-	FLDPQ 64(R4), (F7, F6)
-	FLDPQ 96(R4), (F5, F0)
-	VEXT  $8, V0.B16, V5.B16, V10.B16
-	VEXT  $8, V5.B16, V6.B16, V11.B16
-	VEXT  $8, V6.B16, V7.B16, V12.B16
-	VEXT  $8, V7.B16, V9.B16, V13.B16
-	VMOV  V0.B16, V9.B16
-	FLDPQ (R1), (F2, F1)
-	FLDPQ 32(R1), (F0, F4)
-	VMOV  V17.B16, V3.B16
-	VFMLA V2.D2, V13.D2, V3.D2
-	VMOV  V16.B16, V2.B16
-	VFMLA V1.D2, V12.D2, V2.D2
-	VMOV  V15.B16, V1.B16
-	VFMLA V0.D2, V11.D2, V1.D2
-	VMOV  V14.B16, V0.B16
-	VFMLA V4.D2, V10.D2, V0.D2
-	WORD  $0x6e68dc63 // FMUL V3.2D, V3.2D, V8.2D
-	WORD  $0x6e68dc42 // FMUL V2.2D, V2.2D, V8.2D
-	WORD  $0x6e68dc21 // FMUL V1.2D, V1.2D, V8.2D
-	WORD  $0x6e68dc00 // FMUL V0.2D, V0.2D, V8.2D
-	FSTPQ (F3, F2), (R3)
-	FSTPQ (F1, F0), 32(R3)
-	FLDPQ 64(R1), (F3, F2)
-	FLDPQ 96(R1), (F1, F0)
-	VFMLA V3.D2, V17.D2, V7.D2
-	VFMLA V2.D2, V16.D2, V6.D2
-	VFMLA V1.D2, V15.D2, V5.D2
-	VMOV  V9.B16, V4.B16
-	VFMLA V0.D2, V14.D2, V4.D2
-	FLDPQ 128(R1), (F3, F2)
-	FLDPQ 160(R1), (F1, F0)
-	VFMLA V3.D2, V13.D2, V7.D2
-	VFMLA V2.D2, V12.D2, V6.D2
-	VFMLA V1.D2, V11.D2, V5.D2
-	VFMLA V0.D2, V10.D2, V4.D2
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
-	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
-	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
-	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
-	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
-	FSTPQ (F3, F2), 64(R3)
-	FSTPQ (F1, F0), 96(R3)
-	ADD   $128, R4, R4
-	ADD   $128, R3, R3
-	ADD   $64, R2, R2
-	ADD   $192, R1, R1
-	SUB   $8, R0, R0
-	CMP   $0, R0
+	FMOVD (R3), F16
+	VDUP  V16.D[0], V22.D2
+	FMOVD (R2), F16
+	VDUP  V16.D[0], V24.D2
+	VDUP  V8.D[1], V16.D2
+	FMOVD F16, (R2)
+	VEXT  $8, V8.B16, V9.B16, V20.B16
+	VEXT  $8, V9.B16, V10.B16, V21.B16
+	VEXT  $8, V10.B16, V11.B16, V23.B16
+	VEXT  $8, V11.B16, V0.B16, V25.B16
+	FLDPQ 256(R9), (F19, F18)
+	FLDPQ 288(R9), (F17, F16)
+	VFMLA V19.D2, V15.D2, V11.D2
+	VFMLA V18.D2, V14.D2, V10.D2
+	VFMLA V17.D2, V13.D2, V9.D2
+	VFMLA V16.D2, V12.D2, V8.D2
+	FLDPQ 192(R9), (F19, F18)
+	FLDPQ 224(R9), (F17, F16)
+	VFMLA V19.D2, V25.D2, V15.D2
+	VFMLA V18.D2, V23.D2, V14.D2
+	VFMLA V17.D2, V21.D2, V13.D2
+	VFMLA V16.D2, V20.D2, V12.D2
+	FLDPQ 320(R9), (F19, F18)
+	FLDPQ 352(R9), (F17, F16)
+	VFMLA V19.D2, V25.D2, V11.D2
+	VFMLA V18.D2, V23.D2, V10.D2
+	VFMLA V17.D2, V21.D2, V9.D2
+	VFMLA V16.D2, V20.D2, V8.D2
+	WORD  $0x6e76ddef // FMUL V15.2D, V15.2D, V22.2D
+	WORD  $0x6e76ddce // FMUL V14.2D, V14.2D, V22.2D
+	WORD  $0x6e76ddad // FMUL V13.2D, V13.2D, V22.2D
+	WORD  $0x6e76dd8c // FMUL V12.2D, V12.2D, V22.2D
+	FLDPQ 64(R6), (F19, F18)
+	FLDPQ 96(R6), (F17, F16)
+	WORD  $0x6e73dd6b // FMUL V11.2D, V11.2D, V19.2D
+	WORD  $0x6e72dd4a // FMUL V10.2D, V10.2D, V18.2D
+	WORD  $0x6e71dd29 // FMUL V9.2D, V9.2D, V17.2D
+	WORD  $0x6e70dd08 // FMUL V8.2D, V8.2D, V16.2D
+	FSTPQ (F15, F14), 128(R7)
+	FSTPQ (F13, F12), 160(R7)
+	FSTPQ (F11, F10), 192(R7)
+	FSTPQ (F9, F8), 224(R7)
+	VEXT  $8, V0.B16, V1.B16, V20.B16
+	VEXT  $8, V1.B16, V2.B16, V21.B16
+	VEXT  $8, V2.B16, V3.B16, V23.B16
+	VEXT  $8, V3.B16, V24.B16, V24.B16
+	FLDPQ 64(R9), (F19, F18)
+	FLDPQ 96(R9), (F17, F16)
+	VFMLA V19.D2, V7.D2, V3.D2
+	VFMLA V18.D2, V6.D2, V2.D2
+	VFMLA V17.D2, V5.D2, V1.D2
+	VFMLA V16.D2, V4.D2, V0.D2
+	FLDPQ (R9), (F19, F18)
+	FLDPQ 32(R9), (F17, F16)
+	VFMLA V19.D2, V24.D2, V7.D2
+	VFMLA V18.D2, V23.D2, V6.D2
+	VFMLA V17.D2, V21.D2, V5.D2
+	VFMLA V16.D2, V20.D2, V4.D2
+	FLDPQ 128(R9), (F19, F18)
+	FLDPQ 160(R9), (F17, F16)
+	VFMLA V19.D2, V24.D2, V3.D2
+	VFMLA V18.D2, V23.D2, V2.D2
+	VFMLA V17.D2, V21.D2, V1.D2
+	VFMLA V16.D2, V20.D2, V0.D2
+	WORD  $0x6e76dce7 // FMUL V7.2D, V7.2D, V22.2D
+	WORD  $0x6e76dcc6 // FMUL V6.2D, V6.2D, V22.2D
+	WORD  $0x6e76dca5 // FMUL V5.2D, V5.2D, V22.2D
+	WORD  $0x6e76dc84 // FMUL V4.2D, V4.2D, V22.2D
+	FLDPQ (R6), (F19, F18)
+	FLDPQ 32(R6), (F17, F16)
+	WORD  $0x6e73dc63 // FMUL V3.2D, V3.2D, V19.2D
+	WORD  $0x6e72dc42 // FMUL V2.2D, V2.2D, V18.2D
+	WORD  $0x6e71dc21 // FMUL V1.2D, V1.2D, V17.2D
+	WORD  $0x6e70dc00 // FMUL V0.2D, V0.2D, V16.2D
+	FSTPQ (F7, F6), (R7)
+	FSTPQ (F5, F4), 32(R7)
+	FSTPQ (F3, F2), 64(R7)
+	FSTPQ (F1, F0), 96(R7)
+	ADD   $8, R2, R2
+	MOVD  yStride+128(FP), R0
+	LSL   $3, R0, R0
+	ADD   R0, R3, R3
+	ADD   R0, R6, R6
+	MOVD  alphaStride+120(FP), R0
+	LSL   $3, R0, R0
+	ADD   R0, R7, R7
+	SUB   $1, R1, R1
+	CMP   $0, R1
 	BGT   loop3
 
 end4:
-	MOVD R8, R4
-	ADD  $8, R6, R6
-	MOVD yStride+120(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R7, R7
-	LSL  $1, R0, R0
-	ADD  R0, R8, R8
-	SUB  $1, R5, R5
-	CMP  $0, R5
-	BGT  loop1
+	ADD $256, R10, R10
+	ADD $256, R5, R5
+	ADD $128, R4, R4
+	ADD $384, R9, R9
+	SUB $16, R8, R8
+	CMP $16, R8
+	BGE loop1
 
 end2:
+	CMP   $8, R8
+	BNE   endif6
+	FLDPQ (R10), (F7, F6)
+	FLDPQ 32(R10), (F5, F4)
+	FLDPQ 64(R10), (F3, F2)
+	FLDPQ 96(R10), (F1, F0)
+	MOVD  y_base+72(FP), R3
+	MOVD  column_base+48(FP), R2
+	MOVD  yLastColumn+136(FP), R0
+	LSL   $3, R0, R0
+	ADD   R0, R3, R3
+	MOVD  frames+152(FP), R1
+	CMP   $0, R1
+	BLE   end8
+
+loop7:
+	FMOVD (R3), F8
+	VDUP  V8.D[0], V16.D2
+	FMOVD (R2), F8
+	VDUP  V8.D[0], V9.D2
+	VDUP  V0.D[1], V8.D2
+	FMOVD F8, (R2)
+	VEXT  $8, V0.B16, V1.B16, V12.B16
+	VEXT  $8, V1.B16, V2.B16, V13.B16
+	VEXT  $8, V2.B16, V3.B16, V14.B16
+	VEXT  $8, V3.B16, V9.B16, V15.B16
+	FLDPQ 64(R9), (F11, F10)
+	FLDPQ 96(R9), (F9, F8)
+	VFMLA V11.D2, V7.D2, V3.D2
+	VFMLA V10.D2, V6.D2, V2.D2
+	VFMLA V9.D2, V5.D2, V1.D2
+	VFMLA V8.D2, V4.D2, V0.D2
+	FLDPQ (R9), (F11, F10)
+	FLDPQ 32(R9), (F9, F8)
+	VFMLA V11.D2, V15.D2, V7.D2
+	VFMLA V10.D2, V14.D2, V6.D2
+	VFMLA V9.D2, V13.D2, V5.D2
+	VFMLA V8.D2, V12.D2, V4.D2
+	FLDPQ 128(R9), (F11, F10)
+	FLDPQ 160(R9), (F9, F8)
+	VFMLA V11.D2, V15.D2, V3.D2
+	VFMLA V10.D2, V14.D2, V2.D2
+	VFMLA V9.D2, V13.D2, V1.D2
+	VFMLA V8.D2, V12.D2, V0.D2
+	WORD  $0x6e70dce7 // FMUL V7.2D, V7.2D, V16.2D
+	WORD  $0x6e70dcc6 // FMUL V6.2D, V6.2D, V16.2D
+	WORD  $0x6e70dca5 // FMUL V5.2D, V5.2D, V16.2D
+	WORD  $0x6e70dc84 // FMUL V4.2D, V4.2D, V16.2D
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	WORD  $0x6e6bdc63 // FMUL V3.2D, V3.2D, V11.2D
+	WORD  $0x6e6adc42 // FMUL V2.2D, V2.2D, V10.2D
+	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
+	WORD  $0x6e68dc00 // FMUL V0.2D, V0.2D, V8.2D
+	FSTPQ (F7, F6), (R5)
+	FSTPQ (F5, F4), 32(R5)
+	FSTPQ (F3, F2), 64(R5)
+	FSTPQ (F1, F0), 96(R5)
+	ADD   $8, R2, R2
+	MOVD  yStride+128(FP), R0
+	LSL   $3, R0, R0
+	ADD   R0, R3, R3
+	ADD   R0, R4, R4
+	MOVD  alphaStride+120(FP), R0
+	LSL   $3, R0, R0
+	ADD   R0, R5, R5
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop7
+
+end8:
+	B done5
+
+endif6:
+
+done5:
 	RET
 
 // extentNEON is extentGeneric.
@@ -3179,163 +3293,375 @@ endif3:
 	RET
 
 // backwardNEON is backwardGeneric.
-// func backwardNEON(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, occupancyStride int, yStride int, yLastColumn int, positions int, blanksLength int)
-TEXT ·backwardNEON(SB), NOSPLIT, $0-208
-	MOVD alpha_base+96(FP), R12
-	MOVD y_base+120(FP), R11
-	MOVD occupancy_base+0(FP), R10
-	MOVD blanks_base+24(FP), R9
-	MOVD column_base+72(FP), R8
-	MOVD blanksLength+200(FP), R7
-	MOVD yStride+176(FP), R0
-	LSL  $3, R0, R0
-	MUL  R0, R7, R1
-	ADD  R1, R11, R11
-	MOVD occupancyStride+168(FP), R0
-	LSL  $3, R0, R0
-	MUL  R0, R7, R0
-	ADD  R0, R10, R10
-	LSL  $1, R1, R0
-	ADD  R0, R12, R12
-	LSL  $3, R7, R0
-	ADD  R0, R9, R9
-	LSL  $3, R7, R0
-	ADD  R0, R8, R8
-	CMP  $0, R7
-	BLE  end2
+// func backwardNEON(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, sums []float64, occupancyStride int, yStride int, yLastColumn int, positions int, blanksLength int)
+TEXT ·backwardNEON(SB), NOSPLIT, $0-232
+	VMOVI $0, V0.B16
+	MOVD  sums_base+168(FP), R10
+	MOVD  blanks_base+24(FP), R8
+	MOVD  blanksLength+224(FP), R0
+	CMP   $0, R0
+	BLE   end2
 
 loop1:
-	MOVD  yStride+176(FP), R0
-	LSL   $3, R0, R1
-	SUB   R1, R11, R11
-	MOVD  occupancyStride+168(FP), R0
-	LSL   $3, R0, R0
-	SUB   R0, R10, R10
-	LSL   $1, R1, R0
-	SUB   R0, R12, R12
-	SUB   $8, R9, R9
-	SUB   $8, R8, R8
-	MOVD  yLastColumn+184(FP), R0
-	LSL   $3, R0, R0
-	ADD   R0, R11, R0
-	FMOVD (R0), F0
-	VDUP  V0.D[0], V12.D2
-	MOVD  beta_base+48(FP), R6
-	MOVD  R12, R5
-	MOVD  R11, R4
-	MOVD  R10, R3
-	MOVD  factors_base+144(FP), R2
-	VMOVI $0, V4.B16
-	VMOVI $0, V3.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	FMOVD (R8), F0
-	VDUP  V0.D[0], V17.D2
-	MOVD  positions+192(FP), R1
-	MOVD  $16, R0
-	MUL   R0, R1, R0
-	ADD   R0, R6, R6
-	MOVD  $16, R0
-	MUL   R0, R1, R0
-	ADD   R0, R5, R5
-	MOVD  $8, R0
-	MUL   R0, R1, R0
-	ADD   R0, R4, R4
-	MOVD  $8, R0
-	MUL   R0, R1, R0
-	ADD   R0, R3, R3
-	MOVD  $24, R0
-	MUL   R0, R1, R0
-	ADD   R0, R2, R2
-	CMP   $0, R1
-	BLE   end4
-
-loop3:
-	SUB   $128, R6, R6
-	SUB   $128, R5, R5
-	SUB   $64, R4, R4
-	SUB   $64, R3, R3
-	SUB   $192, R2, R2
-	FLDPQ (R6), (F16, F15)
-	FLDPQ 32(R6), (F14, F13)
-	FLDPQ 64(R6), (F11, F10)
-	FLDPQ 96(R6), (F9, F8)
-	FLDPQ (R5), (F7, F6)
-	FLDPQ 32(R5), (F5, F0)
-	VFMLA V16.D2, V7.D2, V4.D2
-	VFMLA V15.D2, V6.D2, V3.D2
-	VFMLA V14.D2, V5.D2, V1.D2
-	VFMLA V13.D2, V0.D2, V2.D2
-	FLDPQ 64(R5), (F7, F6)
-	FLDPQ 96(R5), (F5, F0)
-	WORD  $0x6e6bdce7 // FMUL V7.2D, V7.2D, V11.2D
-	WORD  $0x6e6adcc6 // FMUL V6.2D, V6.2D, V10.2D
-	WORD  $0x6e69dca5 // FMUL V5.2D, V5.2D, V9.2D
-	WORD  $0x6e68dc00 // FMUL V0.2D, V0.2D, V8.2D
-	FSTPQ (F7, F6), (R3)
-	FSTPQ (F5, F0), 32(R3)
-	WORD  $0x6e6cde15 // FMUL V21.2D, V16.2D, V12.2D
-	WORD  $0x6e6cddf4 // FMUL V20.2D, V15.2D, V12.2D
-	WORD  $0x6e6cddd3 // FMUL V19.2D, V14.2D, V12.2D
-	WORD  $0x6e6cddb2 // FMUL V18.2D, V13.2D, V12.2D
-	FLDPQ (R4), (F7, F6)
-	FLDPQ 32(R4), (F5, F0)
-	WORD  $0x6e67dd70 // FMUL V16.2D, V11.2D, V7.2D
-	WORD  $0x6e66dd4f // FMUL V15.2D, V10.2D, V6.2D
-	WORD  $0x6e65dd2e // FMUL V14.2D, V9.2D, V5.2D
-	WORD  $0x6e60dd0d // FMUL V13.2D, V8.2D, V0.2D
-	FLDPQ 64(R2), (F6, F5)
-	FLDPQ 96(R2), (F0, F8)
-	VMOV  V21.B16, V7.B16
-	VFMLA V6.D2, V16.D2, V7.D2
-	VMOV  V20.B16, V6.B16
-	VFMLA V5.D2, V15.D2, V6.D2
-	VMOV  V19.B16, V5.B16
-	VFMLA V0.D2, V14.D2, V5.D2
-	VMOV  V18.B16, V0.B16
-	VFMLA V8.D2, V13.D2, V0.D2
-	FSTPQ (F7, F6), (R6)
-	FSTPQ (F5, F0), 32(R6)
-	FLDPQ 128(R2), (F11, F10)
-	FLDPQ 160(R2), (F9, F8)
-	FLDPQ (R2), (F0, F7)
-	FLDPQ 32(R2), (F6, F5)
-	WORD  $0x6e60dea0 // FMUL V0.2D, V21.2D, V0.2D
-	WORD  $0x6e67de87 // FMUL V7.2D, V20.2D, V7.2D
-	WORD  $0x6e66de66 // FMUL V6.2D, V19.2D, V6.2D
-	WORD  $0x6e65de45 // FMUL V5.2D, V18.2D, V5.2D
-	VFMLA V11.D2, V16.D2, V0.D2
-	VFMLA V10.D2, V15.D2, V7.D2
-	VFMLA V9.D2, V14.D2, V6.D2
-	VFMLA V8.D2, V13.D2, V5.D2
-	VEXT  $8, V7.B16, V0.B16, V8.B16
-	VEXT  $8, V6.B16, V7.B16, V7.B16
-	VEXT  $8, V5.B16, V6.B16, V6.B16
-	VEXT  $8, V17.B16, V5.B16, V5.B16
-	WORD  $0x4e68d608 // FADD V8.2D, V16.2D, V8.2D
-	WORD  $0x4e67d5e7 // FADD V7.2D, V15.2D, V7.2D
-	WORD  $0x4e66d5c6 // FADD V6.2D, V14.2D, V6.2D
-	WORD  $0x4e65d5a5 // FADD V5.2D, V13.2D, V5.2D
-	FSTPQ (F8, F7), 64(R6)
-	FSTPQ (F6, F5), 96(R6)
-	VMOV  V0.B16, V17.B16
-	SUB   $8, R1, R1
-	CMP   $0, R1
-	BGT   loop3
-
-end4:
-	FMOVD F17, (R8)
-	WORD  $0x4e61d481 // FADD V1.2D, V4.2D, V1.2D
-	WORD  $0x4e62d460 // FADD V0.2D, V3.2D, V2.2D
-	WORD  $0x4e60d421 // FADD V1.2D, V1.2D, V0.2D
-	VDUP  V1.D[1], V0.D2
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVD F0, (R9)
-	SUB   $1, R7, R7
-	CMP   $0, R7
+	FSTPQ (F0, F0), (R10)
+	FSTPQ (F0, F0), 32(R10)
+	ADD   $64, R10, R10
+	SUB   $1, R0, R0
+	CMP   $0, R0
 	BGT   loop1
 
 end2:
+	MOVD beta_base+48(FP), R9
+	MOVD y_base+120(FP), R7
+	MOVD factors_base+144(FP), R6
+	MOVD y_base+120(FP), R5
+	MOVD alpha_base+96(FP), R4
+	MOVD occupancy_base+0(FP), R3
+	MOVD yLastColumn+208(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R5, R5
+	MOVD yStride+200(FP), R0
+	LSL  $3, R0, R1
+	MOVD blanksLength+224(FP), R0
+	MUL  R1, R0, R0
+	ADD  R0, R7, R7
+	ADD  R0, R5, R5
+	LSL  $1, R0, R0
+	ADD  R0, R4, R4
+	MOVD occupancyStride+192(FP), R0
+	LSL  $3, R0, R1
+	MOVD blanksLength+224(FP), R0
+	MUL  R1, R0, R0
+	ADD  R0, R3, R3
+	MOVD positions+216(FP), R1
+	MOVD $16, R0
+	MUL  R0, R1, R0
+	ADD  R0, R9, R9
+	MOVD positions+216(FP), R1
+	MOVD $8, R0
+	MUL  R0, R1, R0
+	ADD  R0, R7, R7
+	MOVD positions+216(FP), R1
+	MOVD $24, R0
+	MUL  R0, R1, R0
+	ADD  R0, R6, R6
+	MOVD positions+216(FP), R1
+	MOVD $16, R0
+	MUL  R0, R1, R0
+	ADD  R0, R4, R4
+	MOVD positions+216(FP), R1
+	MOVD $8, R0
+	MUL  R0, R1, R0
+	ADD  R0, R3, R3
+	MOVD positions+216(FP), R2
+	CMP  $16, R2
+	BLT  end4
+
+loop3:
+	SUB   $256, R9, R9
+	SUB   $128, R7, R7
+	SUB   $384, R6, R6
+	SUB   $256, R4, R4
+	SUB   $128, R3, R3
+	FLDPQ (R9), (F3, F2)
+	FLDPQ 32(R9), (F1, F0)
+	FLDPQ 64(R9), (F20, F19)
+	FLDPQ 96(R9), (F18, F17)
+	FLDPQ 128(R9), (F11, F10)
+	FLDPQ 160(R9), (F9, F8)
+	FLDPQ 192(R9), (F16, F15)
+	FLDPQ 224(R9), (F14, F13)
+	MOVD  column_base+72(FP), R11
+	MOVD  blanksLength+224(FP), R1
+	LSL   $3, R1, R0
+	ADD   R0, R11, R11
+	MOVD  sums_base+168(FP), R10
+	MOVD  $64, R0
+	MUL   R0, R1, R0
+	ADD   R0, R10, R10
+	CMP   $0, R1
+	BLE   end6
+
+loop5:
+	MOVD  yStride+200(FP), R0
+	LSL   $3, R0, R0
+	SUB   R0, R7, R7
+	SUB   R0, R5, R5
+	LSL   $1, R0, R0
+	SUB   R0, R4, R4
+	MOVD  occupancyStride+192(FP), R0
+	LSL   $3, R0, R0
+	SUB   R0, R3, R3
+	SUB   $8, R11, R11
+	SUB   $64, R10, R10
+	FLDPQ (R10), (F7, F6)
+	FLDPQ 32(R10), (F5, F4)
+	FLDPQ 128(R4), (F23, F22)
+	FLDPQ 160(R4), (F21, F12)
+	VFMLA V23.D2, V11.D2, V7.D2
+	VFMLA V22.D2, V10.D2, V6.D2
+	VFMLA V21.D2, V9.D2, V5.D2
+	VFMLA V12.D2, V8.D2, V4.D2
+	FLDPQ (R4), (F23, F22)
+	FLDPQ 32(R4), (F21, F12)
+	VFMLA V23.D2, V3.D2, V7.D2
+	VFMLA V22.D2, V2.D2, V6.D2
+	VFMLA V21.D2, V1.D2, V5.D2
+	VFMLA V12.D2, V0.D2, V4.D2
+	FSTPQ (F7, F6), (R10)
+	FSTPQ (F5, F4), 32(R10)
+	FMOVD (R5), F4
+	VDUP  V4.D[0], V21.D2
+	FMOVD (R11), F4
+	VDUP  V4.D[0], V25.D2
+	FLDPQ 192(R4), (F7, F6)
+	FLDPQ 224(R4), (F5, F4)
+	WORD  $0x6e67de07 // FMUL V7.2D, V16.2D, V7.2D
+	WORD  $0x6e66dde6 // FMUL V6.2D, V15.2D, V6.2D
+	WORD  $0x6e65ddc5 // FMUL V5.2D, V14.2D, V5.2D
+	WORD  $0x6e64dda4 // FMUL V4.2D, V13.2D, V4.2D
+	FSTPQ (F7, F6), 64(R3)
+	FSTPQ (F5, F4), 96(R3)
+	WORD  $0x6e75dd6b // FMUL V11.2D, V11.2D, V21.2D
+	WORD  $0x6e75dd4a // FMUL V10.2D, V10.2D, V21.2D
+	WORD  $0x6e75dd29 // FMUL V9.2D, V9.2D, V21.2D
+	WORD  $0x6e75dd08 // FMUL V8.2D, V8.2D, V21.2D
+	FLDPQ 64(R7), (F7, F6)
+	FLDPQ 96(R7), (F5, F4)
+	WORD  $0x6e67de10 // FMUL V16.2D, V16.2D, V7.2D
+	WORD  $0x6e66ddef // FMUL V15.2D, V15.2D, V6.2D
+	WORD  $0x6e65ddce // FMUL V14.2D, V14.2D, V5.2D
+	WORD  $0x6e64ddad // FMUL V13.2D, V13.2D, V4.2D
+	FLDPQ 192(R6), (F7, F6)
+	FLDPQ 224(R6), (F5, F4)
+	WORD  $0x6e67dd6c // FMUL V12.2D, V11.2D, V7.2D
+	WORD  $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
+	WORD  $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
+	WORD  $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
+	FLDPQ 320(R6), (F24, F23)
+	FLDPQ 352(R6), (F22, F7)
+	VFMLA V24.D2, V16.D2, V12.D2
+	VFMLA V23.D2, V15.D2, V6.D2
+	VFMLA V22.D2, V14.D2, V5.D2
+	VFMLA V7.D2, V13.D2, V4.D2
+	FLDPQ 256(R6), (F24, F23)
+	FLDPQ 288(R6), (F22, F7)
+	VFMLA V24.D2, V16.D2, V11.D2
+	VFMLA V23.D2, V15.D2, V10.D2
+	VFMLA V22.D2, V14.D2, V9.D2
+	VFMLA V7.D2, V13.D2, V8.D2
+	VEXT  $8, V6.B16, V12.B16, V7.B16
+	VEXT  $8, V5.B16, V6.B16, V6.B16
+	VEXT  $8, V4.B16, V5.B16, V5.B16
+	VEXT  $8, V25.B16, V4.B16, V4.B16
+	WORD  $0x4e67d610 // FADD V16.2D, V16.2D, V7.2D
+	WORD  $0x4e66d5ef // FADD V15.2D, V15.2D, V6.2D
+	WORD  $0x4e65d5ce // FADD V14.2D, V14.2D, V5.2D
+	WORD  $0x4e64d5ad // FADD V13.2D, V13.2D, V4.2D
+	FLDPQ 64(R4), (F7, F6)
+	FLDPQ 96(R4), (F5, F4)
+	WORD  $0x6e67de87 // FMUL V7.2D, V20.2D, V7.2D
+	WORD  $0x6e66de66 // FMUL V6.2D, V19.2D, V6.2D
+	WORD  $0x6e65de45 // FMUL V5.2D, V18.2D, V5.2D
+	WORD  $0x6e64de24 // FMUL V4.2D, V17.2D, V4.2D
+	FSTPQ (F7, F6), (R3)
+	FSTPQ (F5, F4), 32(R3)
+	WORD  $0x6e75dc63 // FMUL V3.2D, V3.2D, V21.2D
+	WORD  $0x6e75dc42 // FMUL V2.2D, V2.2D, V21.2D
+	WORD  $0x6e75dc21 // FMUL V1.2D, V1.2D, V21.2D
+	WORD  $0x6e75dc00 // FMUL V0.2D, V0.2D, V21.2D
+	FLDPQ (R7), (F7, F6)
+	FLDPQ 32(R7), (F5, F4)
+	WORD  $0x6e67de94 // FMUL V20.2D, V20.2D, V7.2D
+	WORD  $0x6e66de73 // FMUL V19.2D, V19.2D, V6.2D
+	WORD  $0x6e65de52 // FMUL V18.2D, V18.2D, V5.2D
+	WORD  $0x6e64de31 // FMUL V17.2D, V17.2D, V4.2D
+	FLDPQ (R6), (F7, F6)
+	FLDPQ 32(R6), (F5, F4)
+	WORD  $0x6e67dc67 // FMUL V7.2D, V3.2D, V7.2D
+	WORD  $0x6e66dc46 // FMUL V6.2D, V2.2D, V6.2D
+	WORD  $0x6e65dc25 // FMUL V5.2D, V1.2D, V5.2D
+	WORD  $0x6e64dc04 // FMUL V4.2D, V0.2D, V4.2D
+	FLDPQ 128(R6), (F24, F23)
+	FLDPQ 160(R6), (F22, F21)
+	VFMLA V24.D2, V20.D2, V7.D2
+	VFMLA V23.D2, V19.D2, V6.D2
+	VFMLA V22.D2, V18.D2, V5.D2
+	VFMLA V21.D2, V17.D2, V4.D2
+	FLDPQ 64(R6), (F24, F23)
+	FLDPQ 96(R6), (F22, F21)
+	VFMLA V24.D2, V20.D2, V3.D2
+	VFMLA V23.D2, V19.D2, V2.D2
+	VFMLA V22.D2, V18.D2, V1.D2
+	VFMLA V21.D2, V17.D2, V0.D2
+	VEXT  $8, V6.B16, V7.B16, V21.B16
+	VEXT  $8, V5.B16, V6.B16, V6.B16
+	VEXT  $8, V4.B16, V5.B16, V5.B16
+	VEXT  $8, V12.B16, V4.B16, V4.B16
+	WORD  $0x4e75d694 // FADD V20.2D, V20.2D, V21.2D
+	WORD  $0x4e66d673 // FADD V19.2D, V19.2D, V6.2D
+	WORD  $0x4e65d652 // FADD V18.2D, V18.2D, V5.2D
+	WORD  $0x4e64d631 // FADD V17.2D, V17.2D, V4.2D
+	FMOVD F7, (R11)
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop5
+
+end6:
+	FSTPQ (F3, F2), (R9)
+	FSTPQ (F1, F0), 32(R9)
+	FSTPQ (F20, F19), 64(R9)
+	FSTPQ (F18, F17), 96(R9)
+	FSTPQ (F11, F10), 128(R9)
+	FSTPQ (F9, F8), 160(R9)
+	FSTPQ (F16, F15), 192(R9)
+	FSTPQ (F14, F13), 224(R9)
+	MOVD  yStride+200(FP), R0
+	LSL   $3, R0, R1
+	MOVD  blanksLength+224(FP), R0
+	MUL   R1, R0, R0
+	ADD   R0, R7, R7
+	ADD   R0, R5, R5
+	LSL   $1, R0, R0
+	ADD   R0, R4, R4
+	MOVD  occupancyStride+192(FP), R0
+	LSL   $3, R0, R1
+	MOVD  blanksLength+224(FP), R0
+	MUL   R1, R0, R0
+	ADD   R0, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop3
+
+end4:
+	CMP   $8, R2
+	BNE   endif8
+	SUB   $128, R9, R9
+	SUB   $64, R7, R7
+	SUB   $192, R6, R6
+	SUB   $128, R4, R4
+	SUB   $64, R3, R3
+	FLDPQ (R9), (F3, F2)
+	FLDPQ 32(R9), (F1, F0)
+	FLDPQ 64(R9), (F15, F14)
+	FLDPQ 96(R9), (F13, F12)
+	MOVD  column_base+72(FP), R2
+	MOVD  blanksLength+224(FP), R1
+	LSL   $3, R1, R0
+	ADD   R0, R2, R2
+	MOVD  sums_base+168(FP), R10
+	MOVD  $64, R0
+	MUL   R0, R1, R0
+	ADD   R0, R10, R10
+	CMP   $0, R1
+	BLE   end10
+
+loop9:
+	MOVD  yStride+200(FP), R0
+	LSL   $3, R0, R0
+	SUB   R0, R7, R7
+	SUB   R0, R5, R5
+	LSL   $1, R0, R0
+	SUB   R0, R4, R4
+	MOVD  occupancyStride+192(FP), R0
+	LSL   $3, R0, R0
+	SUB   R0, R3, R3
+	SUB   $8, R2, R2
+	SUB   $64, R10, R10
+	FLDPQ (R10), (F7, F6)
+	FLDPQ 32(R10), (F5, F4)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	VFMLA V11.D2, V3.D2, V7.D2
+	VFMLA V10.D2, V2.D2, V6.D2
+	VFMLA V9.D2, V1.D2, V5.D2
+	VFMLA V8.D2, V0.D2, V4.D2
+	FSTPQ (F7, F6), (R10)
+	FSTPQ (F5, F4), 32(R10)
+	FMOVD (R5), F4
+	VDUP  V4.D[0], V8.D2
+	FMOVD (R2), F4
+	VDUP  V4.D[0], V16.D2
+	FLDPQ 64(R4), (F7, F6)
+	FLDPQ 96(R4), (F5, F4)
+	WORD  $0x6e67dde7 // FMUL V7.2D, V15.2D, V7.2D
+	WORD  $0x6e66ddc6 // FMUL V6.2D, V14.2D, V6.2D
+	WORD  $0x6e65dda5 // FMUL V5.2D, V13.2D, V5.2D
+	WORD  $0x6e64dd84 // FMUL V4.2D, V12.2D, V4.2D
+	FSTPQ (F7, F6), (R3)
+	FSTPQ (F5, F4), 32(R3)
+	WORD  $0x6e68dc63 // FMUL V3.2D, V3.2D, V8.2D
+	WORD  $0x6e68dc42 // FMUL V2.2D, V2.2D, V8.2D
+	WORD  $0x6e68dc21 // FMUL V1.2D, V1.2D, V8.2D
+	WORD  $0x6e68dc00 // FMUL V0.2D, V0.2D, V8.2D
+	FLDPQ (R7), (F7, F6)
+	FLDPQ 32(R7), (F5, F4)
+	WORD  $0x6e67ddef // FMUL V15.2D, V15.2D, V7.2D
+	WORD  $0x6e66ddce // FMUL V14.2D, V14.2D, V6.2D
+	WORD  $0x6e65ddad // FMUL V13.2D, V13.2D, V5.2D
+	WORD  $0x6e64dd8c // FMUL V12.2D, V12.2D, V4.2D
+	FLDPQ (R6), (F7, F6)
+	FLDPQ 32(R6), (F5, F4)
+	WORD  $0x6e67dc67 // FMUL V7.2D, V3.2D, V7.2D
+	WORD  $0x6e66dc46 // FMUL V6.2D, V2.2D, V6.2D
+	WORD  $0x6e65dc25 // FMUL V5.2D, V1.2D, V5.2D
+	WORD  $0x6e64dc04 // FMUL V4.2D, V0.2D, V4.2D
+	FLDPQ 128(R6), (F11, F10)
+	FLDPQ 160(R6), (F9, F8)
+	VFMLA V11.D2, V15.D2, V7.D2
+	VFMLA V10.D2, V14.D2, V6.D2
+	VFMLA V9.D2, V13.D2, V5.D2
+	VFMLA V8.D2, V12.D2, V4.D2
+	FLDPQ 64(R6), (F11, F10)
+	FLDPQ 96(R6), (F9, F8)
+	VFMLA V11.D2, V15.D2, V3.D2
+	VFMLA V10.D2, V14.D2, V2.D2
+	VFMLA V9.D2, V13.D2, V1.D2
+	VFMLA V8.D2, V12.D2, V0.D2
+	VEXT  $8, V6.B16, V7.B16, V8.B16
+	VEXT  $8, V5.B16, V6.B16, V6.B16
+	VEXT  $8, V4.B16, V5.B16, V5.B16
+	VEXT  $8, V16.B16, V4.B16, V4.B16
+	WORD  $0x4e68d5ef // FADD V15.2D, V15.2D, V8.2D
+	WORD  $0x4e66d5ce // FADD V14.2D, V14.2D, V6.2D
+	WORD  $0x4e65d5ad // FADD V13.2D, V13.2D, V5.2D
+	WORD  $0x4e64d58c // FADD V12.2D, V12.2D, V4.2D
+	FMOVD F7, (R2)
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop9
+
+end10:
+	FSTPQ (F3, F2), (R9)
+	FSTPQ (F1, F0), 32(R9)
+	FSTPQ (F15, F14), 64(R9)
+	FSTPQ (F13, F12), 96(R9)
+	B     done7
+
+endif8:
+
+done7:
+	MOVD sums_base+168(FP), R10
+	MOVD blanksLength+224(FP), R0
+	CMP  $0, R0
+	BLE  end12
+
+loop11:
+	FLDPQ (R10), (F3, F2)
+	FLDPQ 32(R10), (F1, F0)
+	WORD  $0x4e61d461 // FADD V1.2D, V3.2D, V1.2D
+	WORD  $0x4e60d440 // FADD V0.2D, V2.2D, V0.2D
+	WORD  $0x4e60d421 // FADD V1.2D, V1.2D, V0.2D
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVD F0, (R8)
+	ADD   $64, R10, R10
+	ADD   $8, R8, R8
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop11
+
+end12:
 	RET
 
 // wideFactorsNEON is wideFactorsGeneric.

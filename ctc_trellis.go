@@ -24,7 +24,8 @@ type trellis[F Float] struct {
 	frames   int
 	segment  int // frames of a segment
 
-	alpha       []float64 // rows of the segment
+	alpha       []float64 // rows of the segment; or two that take turns where only the loss counts
+	turn        int       // which of the two was the last
 	runs        []run     // of the segment, in order of groups, in each of panels, in each of frames
 	exponents   []float64 // of panels: those before a panel's first run in a group, and behind each
 	boundary    numberRow // α before the next group, normalised
@@ -35,6 +36,7 @@ type trellis[F Float] struct {
 
 	beta   []float64 // a row of states
 	blanks [groupFrames]float64
+	sums   [8 * groupFrames]float64 // of blanks, in lanes
 
 	// What goes from one panel to the next in each frame of a group: forward, α of a panel's last
 	// label, the first of them in the frame before the group; backward, what a panel's first
@@ -85,7 +87,11 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 	w.segment = max(w.segment, 1)
 	w.from, w.to = &w.edges[0], &w.edges[1]
 	w.emission.resize(w.segment)
-	w.alpha = workspace.Resize(w.alpha, w.segment*2*width)
+	rows := w.segment
+	if o.onlyLoss {
+		rows = 2
+	}
+	w.alpha = workspace.Resize(w.alpha, rows*2*width)
 	w.boundary.v, w.boundary.exponents = workspace.Resize(w.boundary.v, 2*width), workspace.Resize(w.boundary.exponents, 2*width)
 	wide := min(width, panelWidth)
 	w.factors, w.next = workspace.Resize(w.factors, 5*wide), workspace.Resize(w.next, 2*wide)
@@ -102,6 +108,16 @@ func (w *trellis[F]) workspaceBytes() int {
 // alphaFrom returns α from a frame in the segment and a position on.
 func (w *trellis[F]) alphaFrom(t, position int) []float64 {
 	return w.alpha[2*((t-w.emission.start)*w.target.width+position):]
+}
+
+// alphaRows returns where α from a frame in the segment and a position on goes: rows so far apart, or one row for all
+// frames, which is not the one before.
+func (w *trellis[F]) alphaRows(t, position int) (first []float64, stride int) {
+	if !w.emission.onlyLoss {
+		return w.alphaFrom(t, position), 2 * w.target.width
+	}
+	w.turn = 1 - w.turn
+	return w.alpha[2*(w.turn*w.target.width+position):], 0
 }
 
 // pushExponents adds exponents to those of the runs, and returns where they are.
@@ -228,7 +244,8 @@ func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
 		w.inherit(boundary, p, 0)
 	}
 	if !p.isLast {
-		w.handOn(boundary.v, boundary.exponents, 0)
+		last := states.Len() - 1
+		w.handOn(boundary.v[last], boundary.exponents[last], 0)
 	}
 	before := w.pushExponents(boundary.exponents)
 	pads := float64(max(0, 2*p.positions.To-(2*w.target.length+1))) // always 0
@@ -257,10 +274,9 @@ func (w *trellis[F]) before(p panel, k int) number {
 }
 
 // handOn notes the last label of a panel for the next one, in frame k−1 of the group.
-func (w *trellis[F]) handOn(states, exponents []float64, k int) {
-	last := len(states) - 1
-	if w.to[k] = (number{states[last], exponents[last]}).normal(); states[last] == 0 {
-		w.to[k].e = exponents[last]
+func (w *trellis[F]) handOn(v, exponent float64, k int) {
+	if w.to[k] = (number{v, exponent}).normal(); v == 0 {
+		w.to[k].e = exponent
 	}
 }
 
@@ -302,8 +318,9 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 	}
 	src, trial := boundary, false
 	for k := 0; count > 0; {
-		forward(w.alphaFrom(first+k, at), src, w.column[k:], w.emission.rowsFrom(first+k, at), w.factors, n, count)
-		row := w.alphaFrom(first+k+count-1, at)[:2*n]
+		alpha, stride := w.alphaRows(first+k, at)
+		forward(view.Of(alpha, 2*n, stride), src, w.column[k:], w.emission.rowsFrom(first+k, at), w.factors, n, count)
+		row := alpha[(count-1)*stride:][:2*n]
 		var above, below int
 		if k+count < limit || trial {
 			least, largest := extent(row)
@@ -319,8 +336,12 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 			count = 1
 		}
 	}
-	for t := r.frames.From; t < r.frames.To && !r.isLast; t++ {
-		w.handOn(w.alphaFrom(t, at)[:2*n], exponents, t-start+1)
+	if !r.isLast {
+		label := exponents[2*n-1]
+		for k, v := range w.column[1:r.frames.Len()] {
+			w.handOn(v, label, first+k-start+1)
+		}
+		w.handOn(src[2*n-1], label, r.frames.To-start)
 	}
 	return src, exponents
 }
@@ -406,10 +427,11 @@ func (w *trellis[F]) forwardWide(r *run, start int, boundary []float64) (last, e
 		r.label = -never
 	}
 	y, blank := w.makeWideFactors(r)
-	alpha := w.alphaFrom(t, at)[:2*n]
+	alpha, _ := w.alphaRows(t, at)
+	alpha = alpha[:2*n]
 	forwardWide(alpha, boundary, y.v, w.factors, before.v, blank, n)
 	if !r.isLast {
-		w.handOn(alpha, w.next, t-start+1)
+		w.handOn(alpha[2*n-1], w.next[2*n-1], t-start+1)
 	}
 	return alpha, w.next[:2*n]
 }
@@ -579,7 +601,7 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 			from = max(0, to-r.lasting)
 		}
 		t := first + from
-		backward(occupancy.From(from), blanks[from:to], beta, w.column[from:], w.alphaFrom(t, at), w.emission.rowsFrom(t, at), w.factors, n)
+		backward(occupancy.From(from), blanks[from:to], beta, w.column[from:], w.alphaFrom(t, at), w.emission.rowsFrom(t, at), w.factors, w.sums[:], n)
 		if to = from; to > 0 {
 			dropUnreached(beta, w.alphaFrom(t-1, at)[:2*n])
 		}

@@ -233,10 +233,10 @@ func leastFactorsGeneric(exponents []float64, before float64, positions int) (to
 // another, 2·y.Stride apart, and the first comes from boundary, the row before it. y has
 // the emissions of the labels, and in its last column that of the blank. column has for every
 // frame the label in front of the first position, in the frame before.
-func forwardGeneric(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
+func forwardGeneric(alpha view.Rows[float64], boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	src := boundary
 	for k := range frames {
-		row, emission := alpha[k*2*y.Stride:], y.Data[k*y.Stride:]
+		row, emission := alpha.Data[k*alpha.Stride:], y.Data[k*y.Stride:]
 		blank, before := emission[y.Columns-1], column[k]
 		for at := 0; at < positions; at += 8 {
 			s, d, f, labels := statesFrom(src, at), statesFrom(row, at), factorsFrom(factors, at), emission[at:at+8]
@@ -247,6 +247,7 @@ func forwardGeneric(alpha, boundary, column []float64, y view.Rows[float64], fac
 				before = l
 			}
 		}
+		column[k] = before
 		src = row
 	}
 }
@@ -306,7 +307,7 @@ const leastOccupancy = 0x1p-200
 // A row of occupancy has those of the labels, and blanks their sum over the blanks of a
 // frame. column has for every frame what the position behind the last one adds to the label of
 // that, and gets what the first position adds to the label in front of it.
-func backwardGeneric(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
+func backwardGeneric(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors, _ []float64, positions int) {
 	for k := len(blanks) - 1; k >= 0; k-- {
 		row, emission, o := alpha[k*2*y.Stride:], y.Data[k*y.Stride:], occupancy.Data[k*occupancy.Stride:]
 		blank, down := emission[y.Columns-1], column[k]

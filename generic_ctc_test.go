@@ -220,14 +220,15 @@ func testForward(t *testing.T) {
 		for _, p := range kerneltest.Some(c, parts(c)) {
 			c.Notes = []any{p}
 			n := p.positions
-			boundary, column, y := numbers(c, 2*n, v.state), numbers(c, p.frames, v.state), p.emissions(c, v)
-			factors := numbers(c, 3*n, v.factor)
-			want := numbers(c, (p.frames-1)*2*p.width+2*n, near)
-			alpha, boundary1, column1 := kerneltest.Placed(c, want), kerneltest.Constant(c, boundary), kerneltest.Constant(c, column)
+			boundary, wantColumn, y := numbers(c, 2*n, v.state), numbers(c, p.frames, v.state), p.emissions(c, v)
+			factors, stride := numbers(c, 3*n, v.factor), 2*p.width*c.R.IntN(2)
+			want := numbers(c, (p.frames-1)*stride+2*n, near)
+			alpha, boundary1, column := kerneltest.Placed(c, want), kerneltest.Constant(c, boundary), kerneltest.Placed(c, wantColumn)
 			y1, factors1 := kerneltest.Constant(c, y), kerneltest.Constant(c, factors)
-			forwardGeneric(want, boundary, column, p.rows(y), factors, n, p.frames)
-			c.Call(func() { forward(alpha, boundary1, column1, p.rows(y1), factors1, n, p.frames) })
+			forwardGeneric(view.Of(want, 2*n, stride), boundary, wantColumn, p.rows(y), factors, n, p.frames)
+			c.Call(func() { forward(view.Of(alpha, 2*n, stride), boundary1, column, p.rows(y1), factors1, n, p.frames) })
 			kerneltest.Same(c, "alpha", want, alpha)
+			kerneltest.Same(c, "column", wantColumn, column)
 		}
 	})
 }
@@ -276,8 +277,9 @@ func testBackward(t *testing.T) {
 			occupancy, blanks := kerneltest.Placed(c, want), kerneltest.Placed(c, wantBlanks)
 			beta, column := kerneltest.Placed(c, wantBeta), kerneltest.Placed(c, wantColumn)
 			alpha1, y1, factors1 := kerneltest.Constant(c, alpha), kerneltest.Constant(c, y), kerneltest.Constant(c, factors)
-			backwardGeneric(view.Of(want, n, stride), wantBlanks, wantBeta, wantColumn, alpha, p.rows(y), factors, n)
-			c.Call(func() { backward(view.Of(occupancy, n, stride), blanks, beta, column, alpha1, p.rows(y1), factors1, n) })
+			backwardGeneric(view.Of(want, n, stride), wantBlanks, wantBeta, wantColumn, alpha, p.rows(y), factors, nil, n)
+			sums := make([]float64, 8*p.frames)
+			c.Call(func() { backward(view.Of(occupancy, n, stride), blanks, beta, column, alpha1, p.rows(y1), factors1, sums, n) })
 			kerneltest.Same(c, "occupancy", want, occupancy)
 			kerneltest.Same(c, "blanks", wantBlanks, blanks)
 			kerneltest.Same(c, "beta", wantBeta, beta)

@@ -1087,13 +1087,13 @@ func leastFactors(exponents []float64, before float64, positions int) (toBlank, 
 }
 
 // forward works like forwardGeneric.
-func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
+func forward(alpha view.Rows[float64], boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	switch tier.Active {
 	case tier.AVX512:
-		forwardAVX512(alpha, boundary, column, y.Data, factors, y.Stride, y.Columns-1, positions, frames)
+		forwardAVX512(alpha.Data, boundary, column, y.Data, factors, alpha.Stride, y.Stride, y.Columns-1, positions, frames)
 		return
 	case tier.AVX2:
-		forwardAVX2(alpha, boundary, column, y.Data, factors, y.Stride, y.Columns-1, positions, frames)
+		forwardAVX2(alpha.Data, boundary, column, y.Data, factors, alpha.Stride, y.Stride, y.Columns-1, positions, frames)
 		return
 	}
 	forwardGeneric(alpha, boundary, column, y, factors, positions, frames)
@@ -1137,16 +1137,16 @@ func dropUnreached(beta, alpha []float64) {
 }
 
 // backward works like backwardGeneric.
-func backward(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
+func backward(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors, sums []float64, positions int) {
 	switch tier.Active {
 	case tier.AVX512:
-		backwardAVX512(occupancy.Data, blanks, beta, column, alpha, y.Data, factors, occupancy.Stride, y.Stride, y.Columns-1, positions, len(blanks))
+		backwardAVX512(occupancy.Data, blanks, beta, column, alpha, y.Data, factors, sums, occupancy.Stride, y.Stride, y.Columns-1, positions, len(blanks))
 		return
 	case tier.AVX2:
-		backwardAVX2(occupancy.Data, blanks, beta, column, alpha, y.Data, factors, occupancy.Stride, y.Stride, y.Columns-1, positions, len(blanks))
+		backwardAVX2(occupancy.Data, blanks, beta, column, alpha, y.Data, factors, sums, occupancy.Stride, y.Stride, y.Columns-1, positions, len(blanks))
 		return
 	}
-	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, positions)
+	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, sums, positions)
 }
 
 // wideFactors works like wideFactorsGeneric.
@@ -1943,10 +1943,10 @@ func leastFactorsAVX512(exponents []float64, before float64, positions int) (toB
 func leastFactorsAVX2(exponents []float64, before float64, positions int) (toBlank, toLabel float64)
 
 //go:noescape
-func forwardAVX512(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
+func forwardAVX512(alpha, boundary, column, y, factors []float64, alphaStride, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
-func forwardAVX2(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
+func forwardAVX2(alpha, boundary, column, y, factors []float64, alphaStride, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
 func extentAVX512(row []float64) (least, largest float64)
@@ -1967,10 +1967,10 @@ func dropUnreachedAVX512(beta, alpha []float64)
 func dropUnreachedAVX2(beta, alpha []float64)
 
 //go:noescape
-func backwardAVX512(occupancy, blanks, beta, column, alpha, y, factors []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
+func backwardAVX512(occupancy, blanks, beta, column, alpha, y, factors, sums []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
 
 //go:noescape
-func backwardAVX2(occupancy, blanks, beta, column, alpha, y, factors []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
+func backwardAVX2(occupancy, blanks, beta, column, alpha, y, factors, sums []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
 
 //go:noescape
 func wideFactorsAVX512(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int)

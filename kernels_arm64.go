@@ -745,10 +745,10 @@ func leastFactors(exponents []float64, before float64, positions int) (toBlank, 
 }
 
 // forward works like forwardGeneric.
-func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
+func forward(alpha view.Rows[float64], boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	switch tier.Active {
 	case tier.NEON:
-		forwardNEON(alpha, boundary, column, y.Data, factors, y.Stride, y.Columns-1, positions, frames)
+		forwardNEON(alpha.Data, boundary, column, y.Data, factors, alpha.Stride, y.Stride, y.Columns-1, positions, frames)
 		return
 	}
 	forwardGeneric(alpha, boundary, column, y, factors, positions, frames)
@@ -784,13 +784,13 @@ func dropUnreached(beta, alpha []float64) {
 }
 
 // backward works like backwardGeneric.
-func backward(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
+func backward(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors, sums []float64, positions int) {
 	switch tier.Active {
 	case tier.NEON:
-		backwardNEON(occupancy.Data, blanks, beta, column, alpha, y.Data, factors, occupancy.Stride, y.Stride, y.Columns-1, positions, len(blanks))
+		backwardNEON(occupancy.Data, blanks, beta, column, alpha, y.Data, factors, sums, occupancy.Stride, y.Stride, y.Columns-1, positions, len(blanks))
 		return
 	}
-	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, positions)
+	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, sums, positions)
 }
 
 // wideFactors works like wideFactorsGeneric.
@@ -1229,7 +1229,7 @@ func forwardFactorsNEON(factors, exponents, skipExponents []float64, before floa
 func leastFactorsNEON(exponents []float64, before float64, positions int) (toBlank, toLabel float64)
 
 //go:noescape
-func forwardNEON(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
+func forwardNEON(alpha, boundary, column, y, factors []float64, alphaStride, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
 func extentNEON(row []float64) (least, largest float64)
@@ -1241,7 +1241,7 @@ func rescaleNEON(beta, alpha, from, to []float64)
 func dropUnreachedNEON(beta, alpha []float64)
 
 //go:noescape
-func backwardNEON(occupancy, blanks, beta, column, alpha, y, factors []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
+func backwardNEON(occupancy, blanks, beta, column, alpha, y, factors, sums []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
 
 //go:noescape
 func wideFactorsNEON(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int)

@@ -241,8 +241,9 @@ func doubleWorks() []kerneltest.Work {
 	}
 	statesAt(ones, benchLabels)[onBlank], statesAt(exponents, benchLabels)[onBlank] = 1, 0
 	factors, alpha := make([]float64, 3*benchSpan), make([]float64, benchFrames*2*benchSpan)
+	blankSums, alphaRows := make([]float64, 8*benchFrames), view.Of(alpha, 2*benchSpan, 2*benchSpan)
 	forwardFactorsGeneric(factors, exponents, skipExponents, -never, benchSpan)
-	forwardGeneric(alpha, ones, column, rows, factors, benchSpan, benchFrames)
+	forwardGeneric(alphaRows, ones, column, rows, factors, benchSpan, benchFrames)
 
 	row, rowExponents, scaled := make([]float64, 2*benchSpan), slices.Clone(exponents), slices.Clone(ones)
 	occupancy, blanks := make([]float64, len(y)), make([]float64, benchFrames)
@@ -288,7 +289,7 @@ func doubleWorks() []kerneltest.Work {
 			dropUnreached(scaled, ones)
 		}),
 		kerneltest.NewWork("forward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (2*len(alpha) + len(y)) * double}, func() {
-			forward(alpha, ones, column, rows, factors, benchSpan, benchFrames)
+			forward(alphaRows, ones, column, rows, factors, benchSpan, benchFrames)
 		}),
 		kerneltest.NewWork("expWide", kerneltest.Elements[float64](itemPositions, 3), func() { expWide(logs1, wide, sums, 1000) }),
 		kerneltest.NewWork("extent", kerneltest.Amount{Count: states, Unit: "state", Bytes: len(ones) * double}, func() {
@@ -310,7 +311,7 @@ func doubleWorks() []kerneltest.Work {
 		kerneltest.NewWork("rescale", kerneltest.Amount{Count: states, Unit: "state", Bytes: 5 * len(scaled) * double}, func() { rescale(scaled, ones, exponents, exponents) }),
 		kerneltest.NewWork("backward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (len(alpha) + len(y) + len(occupancy)) * double}, func() {
 			copy(beta, ones) // or it would leave the range of a float64
-			backward(view.Of(occupancy, benchSpan, benchSpan), blanks, beta, column, alpha, rows, factors, benchSpan)
+			backward(view.Of(occupancy, benchSpan, benchSpan), blanks, beta, column, alpha, rows, factors, blankSums, benchSpan)
 		}),
 	}
 }

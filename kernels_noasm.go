@@ -290,7 +290,7 @@ func leastFactors(exponents []float64, before float64, positions int) (toBlank, 
 }
 
 // forward works like forwardGeneric.
-func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
+func forward(alpha view.Rows[float64], boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	forwardGeneric(alpha, boundary, column, y, factors, positions, frames)
 }
 
@@ -310,8 +310,8 @@ func dropUnreached(beta, alpha []float64) {
 }
 
 // backward works like backwardGeneric.
-func backward(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
-	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, positions)
+func backward(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors, sums []float64, positions int) {
+	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, sums, positions)
 }
 
 // wideFactors works like wideFactorsGeneric.

@@ -96,8 +96,7 @@ endif5:
 
 loop6:
 	PREFETCHT1   (DX)
-	VMOVUPS      (AX), Z19
-	VADDPS       Z16, Z19, Z19
+	VADDPS       (AX), Z16, Z19
 	VCMPPS       $0x15, Z1, Z19, K1
 	VPADDD       Z3, Z17, K1, Z17
 	KNOTW        K1, K1
@@ -520,8 +519,7 @@ endif5:
 
 loop6:
 	PREFETCHT1   (DX)
-	VMOVUPS      (AX), Z23
-	VADDPD       Z20, Z23, Z23
+	VADDPD       (AX), Z20, Z23
 	VCMPPD       $0x15, Z1, Z23, K1
 	VPADDQ       Z3, Z21, K1, Z21
 	KNOTW        K1, K1
@@ -964,8 +962,7 @@ endif5:
 
 loop6:
 	PREFETCHT1   (DX)
-	VMOVUPS      (AX), Z19
-	VADDPS       Z16, Z19, Z19
+	VADDPS       (AX), Z16, Z19
 	VCMPPS       $0x15, Z1, Z19, K1
 	VPADDD       Z3, Z17, K1, Z17
 	KNOTW        K1, K1
@@ -1433,8 +1430,7 @@ endif5:
 
 loop6:
 	PREFETCHT1   (DX)
-	VMOVUPS      (AX), Z23
-	VADDPD       Z20, Z23, Z23
+	VADDPD       (AX), Z20, Z23
 	VCMPPD       $0x15, Z1, Z23, K1
 	VPADDQ       Z3, Z21, K1, Z21
 	KNOTW        K1, K1
@@ -1854,8 +1850,7 @@ TEXT ·sumExpBelowF32AVX512(SB), NOSPLIT, $0-48
 
 loop1:
 	PREFETCHT1   (CX)
-	VMOVUPS      (AX), Z18
-	VADDPS       Z17, Z18, Z18
+	VADDPS       (AX), Z17, Z18
 	VCMPPS       $0x15, Z1, Z18, K1
 	VPADDD       Z3, Z15, K1, Z15
 	KNOTW        K1, K1
@@ -2120,8 +2115,7 @@ TEXT ·sumExpBelowF64AVX512(SB), NOSPLIT, $0-56
 
 loop1:
 	PREFETCHT1   (CX)
-	VMOVUPS      (AX), Z23
-	VADDPD       Z22, Z23, Z23
+	VADDPD       (AX), Z22, Z23
 	VCMPPD       $0x15, Z1, Z23, K1
 	VPADDQ       Z3, Z20, K1, Z20
 	KNOTW        K1, K1
@@ -2407,8 +2401,7 @@ TEXT ·expCopyF32AVX512(SB), NOSPLIT, $0-120
 loop1:
 	VMOVUPS      (SI), Z18
 	VMOVNTPS     Z18, (BX)
-	VMOVUPS      (CX), Z18
-	VADDPS       Z17, Z18, Z18
+	VADDPS       (CX), Z17, Z18
 	VCMPPS       $0x15, Z1, Z18, K1
 	VPADDD       Z3, Z15, K1, Z15
 	KNOTW        K1, K1
@@ -2445,8 +2438,7 @@ end2:
 	JLE          endif3
 	VMOVUPS      (SI), Z18
 	VMOVNTPS     Z18, (BX)
-	VMOVUPS      (CX), Z18
-	VADDPS       Z17, Z18, Z18
+	VADDPS       (CX), Z17, Z18
 	VCMPPS       $0x15, Z1, Z18, K1
 	VPADDD       Z3, Z15, K1, Z15
 	KNOTW        K1, K1
@@ -2484,8 +2476,7 @@ endif3:
 	JLT  end5
 
 loop4:
-	VMOVUPS      (CX), Z18
-	VADDPS       Z17, Z18, Z18
+	VADDPS       (CX), Z17, Z18
 	VCMPPS       $0x15, Z1, Z18, K1
 	VPADDD       Z3, Z15, K1, Z15
 	KNOTW        K1, K1
@@ -2930,8 +2921,7 @@ TEXT ·expCopyF64AVX512(SB), NOSPLIT, $0-128
 loop1:
 	VMOVUPS      (SI), Z23
 	VMOVNTPS     Z23, (BX)
-	VMOVUPS      (CX), Z23
-	VADDPD       Z22, Z23, Z23
+	VADDPD       (CX), Z22, Z23
 	VCMPPD       $0x15, Z1, Z23, K1
 	VPADDQ       Z3, Z20, K1, Z20
 	KNOTW        K1, K1
@@ -2973,8 +2963,7 @@ end2:
 	JLE          endif3
 	VMOVUPS      (SI), Z23
 	VMOVNTPS     Z23, (BX)
-	VMOVUPS      (CX), Z23
-	VADDPD       Z22, Z23, Z23
+	VADDPD       (CX), Z22, Z23
 	VCMPPD       $0x15, Z1, Z23, K1
 	VPADDQ       Z3, Z20, K1, Z20
 	KNOTW        K1, K1
@@ -3017,8 +3006,7 @@ endif3:
 	JLT  end5
 
 loop4:
-	VMOVUPS      (CX), Z23
-	VADDPD       Z22, Z23, Z23
+	VADDPD       (CX), Z22, Z23
 	VCMPPD       $0x15, Z1, Z23, K1
 	VPADDQ       Z3, Z20, K1, Z20
 	KNOTW        K1, K1
@@ -3889,8 +3877,7 @@ loop8:
 	JLT          end11
 
 loop10:
-	VMOVUPS      (DI), Z20
-	VADDPS       Z19, Z20, Z20
+	VADDPS       (DI), Z19, Z20
 	VCMPPS       $0x15, Z2, Z20, K1
 	VPADDD       Z4, Z17, K1, Z17
 	KNOTW        K1, K1
@@ -4441,8 +4428,7 @@ loop8:
 	JLT          end11
 
 loop10:
-	VMOVUPS      (DI), Z24
-	VADDPD       Z23, Z24, Z24
+	VADDPD       (DI), Z23, Z24
 	VCMPPD       $0x15, Z2, Z24, K1
 	VPADDQ       Z4, Z21, K1, Z21
 	KNOTW        K1, K1
@@ -5746,17 +5732,13 @@ TEXT ·scaleF32AVX512(SB), NOSPLIT, $0-28
 	JLT          end2
 
 loop1:
-	VMOVUPS (AX), Z1
-	VMULPS  Z0, Z1, Z1
+	VMULPS  (AX), Z0, Z1
 	VMOVUPS Z1, (AX)
-	VMOVUPS 64(AX), Z1
-	VMULPS  Z0, Z1, Z1
+	VMULPS  64(AX), Z0, Z1
 	VMOVUPS Z1, 64(AX)
-	VMOVUPS 128(AX), Z1
-	VMULPS  Z0, Z1, Z1
+	VMULPS  128(AX), Z0, Z1
 	VMOVUPS Z1, 128(AX)
-	VMOVUPS 192(AX), Z1
-	VMULPS  Z0, Z1, Z1
+	VMULPS  192(AX), Z0, Z1
 	VMOVUPS Z1, 192(AX)
 	ADDQ    $+256, AX
 	SUBQ    $+64, CX
@@ -5768,8 +5750,7 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (AX), Z1
-	VMULPS  Z0, Z1, Z1
+	VMULPS  (AX), Z0, Z1
 	VMOVUPS Z1, (AX)
 	ADDQ    $+64, AX
 	SUBQ    $+16, CX
@@ -5893,17 +5874,13 @@ TEXT ·scaleF64AVX512(SB), NOSPLIT, $0-32
 	JLT          end2
 
 loop1:
-	VMOVUPS (AX), Z1
-	VMULPD  Z0, Z1, Z1
+	VMULPD  (AX), Z0, Z1
 	VMOVUPS Z1, (AX)
-	VMOVUPS 64(AX), Z1
-	VMULPD  Z0, Z1, Z1
+	VMULPD  64(AX), Z0, Z1
 	VMOVUPS Z1, 64(AX)
-	VMOVUPS 128(AX), Z1
-	VMULPD  Z0, Z1, Z1
+	VMULPD  128(AX), Z0, Z1
 	VMOVUPS Z1, 128(AX)
-	VMOVUPS 192(AX), Z1
-	VMULPD  Z0, Z1, Z1
+	VMULPD  192(AX), Z0, Z1
 	VMOVUPS Z1, 192(AX)
 	ADDQ    $+256, AX
 	SUBQ    $+32, CX
@@ -5915,8 +5892,7 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (AX), Z1
-	VMULPD  Z0, Z1, Z1
+	VMULPD  (AX), Z0, Z1
 	VMOVUPS Z1, (AX)
 	ADDQ    $+64, AX
 	SUBQ    $+8, CX
@@ -6849,8 +6825,7 @@ TEXT ·multiplyF32AVX512(SB), NOSPLIT, $0-48
 
 loop1:
 	VMOVUPS (AX), Z0
-	VMOVUPS (CX), Z1
-	VMULPS  Z1, Z0, Z0
+	VMULPS  (CX), Z0, Z0
 	VMOVUPS Z0, (AX)
 	ADDQ    $+64, AX
 	ADDQ    $+64, CX
@@ -6963,8 +6938,7 @@ TEXT ·multiplyF64AVX512(SB), NOSPLIT, $0-48
 
 loop1:
 	VMOVUPS (AX), Z0
-	VMOVUPS (CX), Z1
-	VMULPD  Z1, Z0, Z0
+	VMULPD  (CX), Z0, Z0
 	VMOVUPS Z0, (AX)
 	ADDQ    $+64, AX
 	ADDQ    $+64, CX

@@ -910,8 +910,7 @@ loop1:
 
 loop3:
 	VMOVUPS      (R10), Z17
-	VMOVUPS      (DX), Z18
-	VSUBPS       Z18, Z17, Z17
+	VSUBPS       (DX), Z17, Z17
 	VCMPPS       $0x15, Z1, Z17, K1
 	VPADDD       Z2, Z15, K1, Z15
 	KNOTW        K1, K1
@@ -964,11 +963,9 @@ end4:
 	VCVTPS2PD     Y15, Z16
 	VEXTRACTF64X4 $0x01, Z15, Y15
 	VCVTPS2PD     Y15, Z15
-	VMOVUPS       (AX), Z17
-	VADDPD        Z16, Z17, Z16
+	VADDPD        (AX), Z16, Z16
 	VMOVUPS       Z16, (AX)
-	VMOVUPS       64(AX), Z16
-	VADDPD        Z15, Z16, Z15
+	VADDPD        64(AX), Z15, Z15
 	VMOVUPS       Z15, 64(AX)
 	ADDQ          $+64, BX
 	ADDQ          $+64, DX
@@ -1162,8 +1159,7 @@ loop1:
 
 loop3:
 	VMOVUPS      (R10), Z22
-	VMOVUPS      (DX), Z23
-	VSUBPD       Z23, Z22, Z22
+	VSUBPD       (DX), Z22, Z22
 	VCMPPD       $0x15, Z1, Z22, K1
 	VPADDQ       Z2, Z20, K1, Z20
 	KNOTW        K1, K1
@@ -1218,8 +1214,7 @@ end4:
 	VBROADCASTSD last+112(FP), Z22
 	VMULPD       Z22, Z20, Z20
 	VADDPD       Z21, Z20, Z20
-	VMOVUPS      (AX), Z21
-	VADDPD       Z20, Z21, Z20
+	VADDPD       (AX), Z20, Z20
 	VMOVUPS      Z20, (AX)
 	ADDQ         $+64, BX
 	ADDQ         $+64, DX
@@ -1391,8 +1386,7 @@ loop1:
 
 loop3:
 	VMOVUPS (R8), Z0
-	VMOVUPS (DI), Z1
-	VMULPS  Z1, Z0, Z0
+	VMULPS  (DI), Z0, Z0
 	VMOVUPS Z0, (R9)
 	ADDQ    $+64, R9
 	ADDQ    $+64, R8
@@ -1405,8 +1399,7 @@ end4:
 	CMPQ    R10, $+0
 	JLE     endif5
 	VMOVUPS (R8), Z0
-	VMOVUPS (DI), Z1
-	VMULPS  Z1, Z0, Z0
+	VMULPS  (DI), Z0, Z0
 	LEAQ    bitMasks<>+0(SB), R11
 	KMOVW   (R11)(R10*2), K1
 	VMOVUPS Z0, K1, (R9)
@@ -1535,8 +1528,7 @@ loop1:
 
 loop3:
 	VMOVUPS (R8), Z0
-	VMOVUPS (DI), Z1
-	VMULPD  Z1, Z0, Z0
+	VMULPD  (DI), Z0, Z0
 	VMOVUPS Z0, (R9)
 	ADDQ    $+64, R9
 	ADDQ    $+64, R8
@@ -1549,8 +1541,7 @@ end4:
 	CMPQ    R10, $+0
 	JLE     endif5
 	VMOVUPS (R8), Z0
-	VMOVUPS (DI), Z1
-	VMULPD  Z1, Z0, Z0
+	VMULPD  (DI), Z0, Z0
 	LEAQ    bitMasks<>+0(SB), R11
 	KMOVW   (R11)(R10*2), K1
 	VMOVUPD Z0, K1, (R9)
@@ -1674,10 +1665,8 @@ loop1:
 
 loop3:
 	VMOVUPS (R9), Z0
-	VMOVUPS (DI), Z1
-	VSUBPS  Z1, Z0, Z0
-	VMOVUPS (R8), Z1
-	VSUBPS  Z1, Z0, Z0
+	VSUBPS  (DI), Z0, Z0
+	VSUBPS  (R8), Z0, Z0
 	VMOVUPS Z0, (R10)
 	ADDQ    $+64, R10
 	ADDQ    $+64, R9
@@ -1691,10 +1680,8 @@ end4:
 	CMPQ    R11, $+0
 	JLE     endif5
 	VMOVUPS (R9), Z0
-	VMOVUPS (DI), Z1
-	VSUBPS  Z1, Z0, Z0
-	VMOVUPS (R8), Z1
-	VSUBPS  Z1, Z0, Z0
+	VSUBPS  (DI), Z0, Z0
+	VSUBPS  (R8), Z0, Z0
 	LEAQ    bitMasks<>+0(SB), R12
 	KMOVW   (R12)(R11*2), K1
 	VMOVUPS Z0, K1, (R10)
@@ -1832,10 +1819,8 @@ loop1:
 
 loop3:
 	VMOVUPS (R9), Z0
-	VMOVUPS (DI), Z1
-	VSUBPD  Z1, Z0, Z0
-	VMOVUPS (R8), Z1
-	VSUBPD  Z1, Z0, Z0
+	VSUBPD  (DI), Z0, Z0
+	VSUBPD  (R8), Z0, Z0
 	VMOVUPS Z0, (R10)
 	ADDQ    $+64, R10
 	ADDQ    $+64, R9
@@ -1849,10 +1834,8 @@ end4:
 	CMPQ    R11, $+0
 	JLE     endif5
 	VMOVUPS (R9), Z0
-	VMOVUPS (DI), Z1
-	VSUBPD  Z1, Z0, Z0
-	VMOVUPS (R8), Z1
-	VSUBPD  Z1, Z0, Z0
+	VSUBPD  (DI), Z0, Z0
+	VSUBPD  (R8), Z0, Z0
 	LEAQ    bitMasks<>+0(SB), R12
 	KMOVW   (R12)(R11*2), K1
 	VMOVUPD Z0, K1, (R10)
@@ -1987,8 +1970,7 @@ loop1:
 
 loop3:
 	VMOVUPS   (R9), Z3
-	VMOVUPS   (R8), Z4
-	VMULPS    Z4, Z3, Z3
+	VMULPS    (R8), Z3, Z3
 	VMOVUPS   (R11), Z4
 	VPCMPD    $0x00, Z0, Z4, K1
 	VMOVUPS   (R12), Z4
@@ -2007,8 +1989,7 @@ end4:
 	CMPQ      R13, $+0
 	JLE       endif5
 	VMOVUPS   (R9), Z3
-	VMOVUPS   (R8), Z4
-	VMULPS    Z4, Z3, Z3
+	VMULPS    (R8), Z3, Z3
 	VMOVUPS   (R11), Z4
 	VPCMPD    $0x00, Z0, Z4, K1
 	VMOVUPS   (R12), Z0
@@ -2176,8 +2157,7 @@ loop1:
 
 loop3:
 	VMOVUPS   (R9), Z3
-	VMOVUPS   (R8), Z4
-	VMULPD    Z4, Z3, Z3
+	VMULPD    (R8), Z3, Z3
 	VPMOVSXDQ (R11), Z4
 	VPCMPQ    $0x00, Z0, Z4, K1
 	VMOVUPS   (R12), Z4
@@ -2196,8 +2176,7 @@ end4:
 	CMPQ      R13, $+0
 	JLE       endif5
 	VMOVUPS   (R9), Z3
-	VMOVUPS   (R8), Z4
-	VMULPD    Z4, Z3, Z3
+	VMULPD    (R8), Z3, Z3
 	VPMOVSXDQ (R11), Z4
 	VPCMPQ    $0x00, Z0, Z4, K1
 	VMOVUPS   (R12), Z0
@@ -2359,8 +2338,7 @@ loop1:
 
 loop3:
 	VMOVUPS   (R9), Z3
-	VMOVUPS   (R8), Z4
-	VMULPS    Z4, Z3, Z3
+	VMULPS    (R8), Z3, Z3
 	VMOVUPS   (R11), Z4
 	VPCMPD    $0x00, Z0, Z4, K1
 	VMOVUPS   (R12), Z4
@@ -2379,8 +2357,7 @@ end4:
 	CMPQ      R13, $+0
 	JLE       endif5
 	VMOVUPS   (R9), Z3
-	VMOVUPS   (R8), Z4
-	VMULPS    Z4, Z3, Z3
+	VMULPS    (R8), Z3, Z3
 	VMOVUPS   (R11), Z4
 	VPCMPD    $0x00, Z0, Z4, K1
 	VMOVUPS   (R12), Z0
@@ -2560,8 +2537,7 @@ loop1:
 
 loop3:
 	VMOVUPS   (R9), Z3
-	VMOVUPS   (R8), Z4
-	VMULPD    Z4, Z3, Z3
+	VMULPD    (R8), Z3, Z3
 	VPMOVSXDQ (R11), Z4
 	VPCMPQ    $0x00, Z0, Z4, K1
 	VMOVUPS   (R12), Z4
@@ -2580,8 +2556,7 @@ end4:
 	CMPQ      R13, $+0
 	JLE       endif5
 	VMOVUPS   (R9), Z3
-	VMOVUPS   (R8), Z4
-	VMULPD    Z4, Z3, Z3
+	VMULPD    (R8), Z3, Z3
 	VPMOVSXDQ (R11), Z4
 	VPCMPQ    $0x00, Z0, Z4, K1
 	VMOVUPS   (R12), Z0
@@ -2757,8 +2732,7 @@ loop1:
 
 loop3:
 	VMOVUPS      (R10), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z4, Z3, Z3
+	VMULPS       (R9), Z3, Z3
 	VBROADCASTSS (DI), Z4
 	VMOVUPS      (R14), Z5
 	VFNMADD231PS Z5, Z4, Z3
@@ -2781,8 +2755,7 @@ end4:
 	CMPQ         R15, $+0
 	JLE          endif5
 	VMOVUPS      (R10), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z4, Z3, Z3
+	VMULPS       (R9), Z3, Z3
 	VBROADCASTSS (DI), Z4
 	VMOVUPS      (R14), Z5
 	VFNMADD231PS Z5, Z4, Z3
@@ -2972,8 +2945,7 @@ loop1:
 
 loop3:
 	VMOVUPS      (R10), Z3
-	VMOVUPS      (R9), Z4
-	VMULPD       Z4, Z3, Z3
+	VMULPD       (R9), Z3, Z3
 	VBROADCASTSD (DI), Z4
 	VMOVUPS      (R14), Z5
 	VFNMADD231PD Z5, Z4, Z3
@@ -2996,8 +2968,7 @@ end4:
 	CMPQ         R15, $+0
 	JLE          endif5
 	VMOVUPS      (R10), Z3
-	VMOVUPS      (R9), Z4
-	VMULPD       Z4, Z3, Z3
+	VMULPD       (R9), Z3, Z3
 	VBROADCASTSD (DI), Z4
 	VMOVUPS      (R14), Z5
 	VFNMADD231PD Z5, Z4, Z3
@@ -3181,8 +3152,7 @@ loop1:
 
 loop3:
 	VMOVUPS      (R10), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z4, Z3, Z3
+	VMULPS       (R9), Z3, Z3
 	VBROADCASTSS (DI), Z4
 	VMOVUPS      (R14), Z5
 	VFNMADD231PS Z5, Z4, Z3
@@ -3205,8 +3175,7 @@ end4:
 	CMPQ         R15, $+0
 	JLE          endif5
 	VMOVUPS      (R10), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z4, Z3, Z3
+	VMULPS       (R9), Z3, Z3
 	VBROADCASTSS (DI), Z4
 	VMOVUPS      (R14), Z5
 	VFNMADD231PS Z5, Z4, Z3
@@ -3408,8 +3377,7 @@ loop1:
 
 loop3:
 	VMOVUPS      (R10), Z3
-	VMOVUPS      (R9), Z4
-	VMULPD       Z4, Z3, Z3
+	VMULPD       (R9), Z3, Z3
 	VBROADCASTSD (DI), Z4
 	VMOVUPS      (R14), Z5
 	VFNMADD231PD Z5, Z4, Z3
@@ -3432,8 +3400,7 @@ end4:
 	CMPQ         R15, $+0
 	JLE          endif5
 	VMOVUPS      (R10), Z3
-	VMOVUPS      (R9), Z4
-	VMULPD       Z4, Z3, Z3
+	VMULPD       (R9), Z3, Z3
 	VBROADCASTSD (DI), Z4
 	VMOVUPS      (R14), Z5
 	VFNMADD231PD Z5, Z4, Z3
@@ -3630,8 +3597,7 @@ loop3:
 	VMOVUPS      (R12), Z0
 	VMOVUPS      (R10), Z1
 	VMOVUPS      (R11), Z2
-	VMOVUPS      (R9), Z3
-	VMULPS       Z3, Z2, Z2
+	VMULPS       (R9), Z2, Z2
 	VFNMADD231PS Z1, Z0, Z2
 	VMOVUPS      Z2, (R13)
 	ADDQ         $+64, R13
@@ -3651,8 +3617,7 @@ end4:
 	VMOVUPS.Z    (R12), K1, Z0
 	VMOVUPS      (R10), Z1
 	VMOVUPS      (R11), Z2
-	VMOVUPS      (R9), Z3
-	VMULPS       Z3, Z2, Z2
+	VMULPS       (R9), Z2, Z2
 	VFNMADD231PS Z1, Z0, Z2
 	VMOVUPS      Z2, K1, (R13)
 	SHLQ         $0x02, R14
@@ -3818,8 +3783,7 @@ loop3:
 	VMOVUPS      (R12), Z0
 	VMOVUPS      (R10), Z1
 	VMOVUPS      (R11), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z3, Z2, Z2
+	VMULPD       (R9), Z2, Z2
 	VFNMADD231PD Z1, Z0, Z2
 	VMOVUPS      Z2, (R13)
 	ADDQ         $+64, R13
@@ -3839,8 +3803,7 @@ end4:
 	VMOVUPD.Z    (R12), K1, Z0
 	VMOVUPS      (R10), Z1
 	VMOVUPS      (R11), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z3, Z2, Z2
+	VMULPD       (R9), Z2, Z2
 	VFNMADD231PD Z1, Z0, Z2
 	VMOVUPD      Z2, K1, (R13)
 	SHLQ         $0x03, R14
@@ -4366,21 +4329,17 @@ loop1:
 	VCVTPS2PD     Y0, Z2
 	VEXTRACTF64X4 $0x01, Z0, Y0
 	VCVTPS2PD     Y0, Z0
-	VMOVUPS       (BX), Z3
-	VADDPD        Z3, Z2, Z3
+	VADDPD        (BX), Z2, Z3
 	VSUBPD        Z2, Z3, Z4
 	VSUBPD        Z4, Z3, Z5
 	VSUBPD        Z5, Z2, Z2
-	VMOVUPS       (BX), Z5
-	VSUBPD        Z5, Z4, Z4
+	VSUBPD        (BX), Z4, Z4
 	VSUBPD        Z4, Z2, Z2
-	VMOVUPS       64(BX), Z4
-	VADDPD        Z4, Z0, Z4
+	VADDPD        64(BX), Z0, Z4
 	VSUBPD        Z0, Z4, Z5
 	VSUBPD        Z5, Z4, Z6
 	VSUBPD        Z6, Z0, Z0
-	VMOVUPS       64(BX), Z6
-	VSUBPD        Z6, Z5, Z5
+	VSUBPD        64(BX), Z5, Z5
 	VSUBPD        Z5, Z0, Z0
 	VCVTPD2PS     Z3, Y1
 	VCVTPD2PS     Z4, Y5
@@ -4509,13 +4468,11 @@ TEXT ·splitLogSumsF64AVX512(SB), NOSPLIT, $0-96
 
 loop1:
 	VMOVUPS (DX), Z0
-	VMOVUPS (BX), Z1
-	VADDPD  Z1, Z0, Z1
+	VADDPD  (BX), Z0, Z1
 	VSUBPD  Z0, Z1, Z2
 	VSUBPD  Z2, Z1, Z3
 	VSUBPD  Z3, Z0, Z0
-	VMOVUPS (BX), Z3
-	VSUBPD  Z3, Z2, Z2
+	VSUBPD  (BX), Z2, Z2
 	VSUBPD  Z2, Z0, Z0
 	VMOVUPS Z1, (AX)
 	VSUBPD  Z1, Z1, Z1
@@ -4631,10 +4588,8 @@ loop5:
 	VADDPD        Z4, Z7, Z4
 	VCMPPS        $0x04, Z0, Z5, K1
 	VMOVUPS       (R11), Z6
-	VMOVUPS       (DI), Z7
-	VSUBPS        Z7, Z6, Z6
-	VMOVUPS       (R8), Z7
-	VSUBPS        Z7, Z6, Z6
+	VSUBPS        (DI), Z6, Z6
+	VSUBPS        (R8), Z6, Z6
 	VMULPS.Z      Z6, Z5, K1, Z5
 	VCVTPS2PD     Y5, Z6
 	VEXTRACTF64X4 $0x01, Z5, Y5
@@ -4700,10 +4655,8 @@ loop10:
 	VADDPD        Z4, Z7, Z4
 	VCMPPS        $0x04, Z0, Z5, K2
 	VMOVUPS.Z     (R11), K1, Z6
-	VMOVUPS       (DI), Z7
-	VSUBPS        Z7, Z6, Z6
-	VMOVUPS       (R8), Z7
-	VSUBPS        Z7, Z6, Z6
+	VSUBPS        (DI), Z6, Z6
+	VSUBPS        (R8), Z6, Z6
 	VMULPS.Z      Z6, Z5, K2, Z5
 	VCVTPS2PD     Y5, Z6
 	VEXTRACTF64X4 $0x01, Z5, Y5
@@ -4998,10 +4951,8 @@ loop5:
 	VADDPD   Z2, Z3, Z2
 	VCMPPD   $0x04, Z0, Z3, K1
 	VMOVUPS  (R11), Z4
-	VMOVUPS  (DI), Z5
-	VSUBPD   Z5, Z4, Z4
-	VMOVUPS  (R8), Z5
-	VSUBPD   Z5, Z4, Z4
+	VSUBPD   (DI), Z4, Z4
+	VSUBPD   (R8), Z4, Z4
 	VMULPD.Z Z4, Z3, K1, Z3
 	VADDPD   Z1, Z3, Z1
 	ADDQ     DX, R12
@@ -5053,10 +5004,8 @@ loop10:
 	VADDPD    Z2, Z3, Z2
 	VCMPPD    $0x04, Z0, Z3, K2
 	VMOVUPD.Z (R11), K1, Z4
-	VMOVUPS   (DI), Z5
-	VSUBPD    Z5, Z4, Z4
-	VMOVUPS   (R8), Z5
-	VSUBPD    Z5, Z4, Z4
+	VSUBPD    (DI), Z4, Z4
+	VSUBPD    (R8), Z4, Z4
 	VMULPD.Z  Z4, Z3, K2, Z3
 	VADDPD    Z1, Z3, Z1
 	ADDQ      DX, R12
@@ -5279,10 +5228,8 @@ loop4:
 	VBROADCASTSS  (R9), Z3
 	VCMPPS        $0x04, Z0, Z3, K1
 	VMOVUPS       (R8), Z4
-	VMOVUPS       (DX), Z5
-	VSUBPS        Z5, Z4, Z4
-	VMOVUPS       (BX), Z5
-	VSUBPS        Z5, Z4, Z4
+	VSUBPS        (DX), Z4, Z4
+	VSUBPS        (BX), Z4, Z4
 	VMULPS.Z      Z4, Z3, K1, Z3
 	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
@@ -5330,10 +5277,8 @@ loop8:
 	LEAQ          bitMasks<>+0(SB), R11
 	KMOVW         (R11)(DI*2), K2
 	VMOVUPS.Z     (R8), K2, Z4
-	VMOVUPS       (DX), Z5
-	VSUBPS        Z5, Z4, Z4
-	VMOVUPS       (BX), Z5
-	VSUBPS        Z5, Z4, Z4
+	VSUBPS        (DX), Z4, Z4
+	VSUBPS        (BX), Z4, Z4
 	VMULPS.Z      Z4, Z3, K1, Z3
 	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
@@ -5543,10 +5488,8 @@ loop4:
 	VBROADCASTSD (R9), Z2
 	VCMPPD       $0x04, Z0, Z2, K1
 	VMOVUPS      (R8), Z3
-	VMOVUPS      (DX), Z4
-	VSUBPD       Z4, Z3, Z3
-	VMOVUPS      (BX), Z4
-	VSUBPD       Z4, Z3, Z3
+	VSUBPD       (DX), Z3, Z3
+	VSUBPD       (BX), Z3, Z3
 	VMULPD.Z     Z3, Z2, K1, Z2
 	VADDPD       Z1, Z2, Z1
 	ADDQ         $+8, R9
@@ -5587,10 +5530,8 @@ loop8:
 	LEAQ         bitMasks<>+0(SB), R11
 	KMOVW        (R11)(DI*2), K2
 	VMOVUPD.Z    (R8), K2, Z3
-	VMOVUPS      (DX), Z4
-	VSUBPD       Z4, Z3, Z3
-	VMOVUPS      (BX), Z4
-	VSUBPD       Z4, Z3, Z3
+	VSUBPD       (DX), Z3, Z3
+	VSUBPD       (BX), Z3, Z3
 	VMULPD.Z     Z3, Z2, K1, Z2
 	VADDPD       Z1, Z2, Z1
 	ADDQ         $+8, R9
@@ -5766,8 +5707,7 @@ loop1:
 	VCMPPD        $0x04, Z0, Z9, K1
 	VBLENDMPD     Z3, Z10, K1, Z4
 	VMULPD        Z9, Z4, Z3
-	VMOVUPS       (BX), Z8
-	VSUBPD        Z8, Z0, Z8
+	VSUBPD        (BX), Z0, Z8
 	VADDPD        Z8, Z3, Z3
 	VADDPD        Z1, Z3, Z1
 	VMOVUPS       64(CX), Z8
@@ -5777,8 +5717,7 @@ loop1:
 	VCMPPD        $0x04, Z0, Z8, K1
 	VBLENDMPD     Z2, Z9, K1, Z5
 	VMULPD        Z8, Z5, Z2
-	VMOVUPS       64(BX), Z7
-	VSUBPD        Z7, Z0, Z7
+	VSUBPD        64(BX), Z0, Z7
 	VADDPD        Z7, Z2, Z2
 	VADDPD        Z1, Z2, Z1
 	VCVTPD2PS     Z3, Y6
@@ -5935,8 +5874,7 @@ loop1:
 	VCMPPD    $0x04, Z0, Z4, K1
 	VBLENDMPD Z2, Z5, K1, Z6
 	VMULPD    Z4, Z6, Z2
-	VMOVUPS   (BX), Z3
-	VSUBPD    Z3, Z0, Z3
+	VSUBPD    (BX), Z0, Z3
 	VADDPD    Z3, Z2, Z2
 	VADDPD    Z1, Z2, Z1
 	VMOVUPS   Z2, (AX)
@@ -6041,15 +5979,13 @@ TEXT ·gradientFactorsF32AVX512(SB), NOSPLIT, $0-104
 
 loop1:
 	VMOVUPS      (CX), Z3
-	VMOVUPS      (DX), Z4
-	VADDPD       Z4, Z3, Z3
+	VADDPD       (DX), Z3, Z3
 	VMULPD       Z3, Z2, Z3
 	VMOVUPS      (BX), Z4
 	VADDPD       Z0, Z4, Z4
 	VDIVPD       Z4, Z3, Z3
 	VMOVUPS      64(CX), Z4
-	VMOVUPS      64(DX), Z5
-	VADDPD       Z5, Z4, Z4
+	VADDPD       64(DX), Z4, Z4
 	VMULPD       Z4, Z2, Z4
 	VMOVUPS      64(BX), Z5
 	VADDPD       Z0, Z5, Z5
@@ -6143,8 +6079,7 @@ TEXT ·gradientFactorsF64AVX512(SB), NOSPLIT, $0-104
 
 loop1:
 	VMOVUPS (CX), Z2
-	VMOVUPS (DX), Z3
-	VADDPD  Z3, Z2, Z2
+	VADDPD  (DX), Z2, Z2
 	VMULPD  Z2, Z1, Z2
 	VMOVUPS (BX), Z3
 	VADDPD  Z0, Z3, Z3
@@ -6230,12 +6165,11 @@ TEXT ·targetGradientsF32AVX512(SB), NOSPLIT, $0-152
 
 loop1:
 	VMOVUPS       (SI), Z14
-	VMOVUPS       (BX), Z15
-	VSUBPS        Z15, Z14, Z14
+	VSUBPS        (BX), Z14, Z14
 	VMAXPS        Z14, Z1, Z14
-	VMOVAPS       Z2, Z15
-	VFMADD213PS   Z3, Z14, Z15
-	VSUBPS        Z3, Z15, Z18
+	VMOVAPS       Z2, Z17
+	VFMADD213PS   Z3, Z14, Z17
+	VSUBPS        Z3, Z17, Z18
 	VFNMADD231PS  Z18, Z4, Z14
 	VFNMADD231PS  Z5, Z18, Z14
 	VMOVAPS       Z6, Z18
@@ -6245,24 +6179,21 @@ loop1:
 	VFMADD213PS   Z10, Z14, Z18
 	VFMADD213PS   Z11, Z14, Z18
 	VFMADD213PS   Z11, Z14, Z18
-	VPSLLD        $0x17, Z15, Z14
+	VPSLLD        $0x17, Z17, Z14
 	VMULPS        Z14, Z18, Z14
-	VMOVUPS       (DI), Z15
-	VMULPS        Z15, Z14, Z14
-	VCVTPS2PD     Y14, Z15
+	VMULPS        (DI), Z14, Z14
+	VCVTPS2PD     Y14, Z17
 	VEXTRACTF64X4 $0x01, Z14, Y14
 	VCVTPS2PD     Y14, Z14
 	VMOVUPS       (DX), Z18
-	VMOVUPS       (CX), Z19
-	VMULPD        Z19, Z13, Z19
-	VSUBPD        Z19, Z15, Z15
+	VMULPD        (CX), Z13, Z19
+	VSUBPD        Z19, Z17, Z17
 	VSUBPD        Z19, Z0, Z19
 	VADDPD        Z12, Z18, Z20
 	VDIVPD        Z20, Z18, Z18
 	VMULPD        Z18, Z19, Z18
 	VMOVUPS       64(DX), Z19
-	VMOVUPS       64(CX), Z20
-	VMULPD        Z20, Z13, Z20
+	VMULPD        64(CX), Z13, Z20
 	VSUBPD        Z20, Z14, Z14
 	VSUBPD        Z20, Z0, Z20
 	VADDPD        Z12, Z19, Z21
@@ -6271,14 +6202,14 @@ loop1:
 	VMOVUPS       (SI), Z20
 	VMOVUPS       (BX), Z21
 	VCMPPS        $0x00, Z21, Z20, K1
-	VCVTPD2PS     Z18, Y16
+	VCVTPD2PS     Z18, Y15
 	VCVTPD2PS     Z19, Y18
-	VINSERTF64X4  $0x01, Y18, Z16, Z18
-	VCVTPD2PS     Z15, Y16
+	VINSERTF64X4  $0x01, Y18, Z15, Z18
+	VCVTPD2PS     Z17, Y15
 	VCVTPD2PS     Z14, Y14
-	VINSERTF64X4  $0x01, Y14, Z16, Z14
-	VBLENDMPS     Z18, Z14, K1, Z17
-	VMOVUPS       Z17, (AX)
+	VINSERTF64X4  $0x01, Y14, Z15, Z14
+	VBLENDMPS     Z18, Z14, K1, Z16
+	VMOVUPS       Z16, (AX)
 	ADDQ          $+64, AX
 	ADDQ          $+128, CX
 	ADDQ          $+128, DX
@@ -6452,12 +6383,11 @@ TEXT ·targetGradientsF64AVX512(SB), NOSPLIT, $0-152
 
 loop1:
 	VMOVUPS      (SI), Z19
-	VMOVUPS      (BX), Z20
-	VSUBPD       Z20, Z19, Z19
+	VSUBPD       (BX), Z19, Z19
 	VMAXPD       Z19, Z1, Z19
-	VMOVAPS      Z2, Z20
-	VFMADD213PD  Z3, Z19, Z20
-	VSUBPD       Z3, Z20, Z22
+	VMOVAPS      Z2, Z21
+	VFMADD213PD  Z3, Z19, Z21
+	VSUBPD       Z3, Z21, Z22
 	VFNMADD231PD Z22, Z4, Z19
 	VFNMADD231PD Z5, Z22, Z19
 	VMOVAPS      Z6, Z22
@@ -6472,23 +6402,21 @@ loop1:
 	VFMADD213PD  Z15, Z19, Z22
 	VFMADD213PD  Z16, Z19, Z22
 	VFMADD213PD  Z16, Z19, Z22
-	VPSLLQ       $0x34, Z20, Z19
+	VPSLLQ       $0x34, Z21, Z19
 	VMULPD       Z19, Z22, Z19
-	VMOVUPS      (DI), Z20
-	VMULPD       Z20, Z19, Z19
-	VMOVUPS      (DX), Z20
-	VMOVUPS      (CX), Z22
-	VMULPD       Z22, Z18, Z22
+	VMULPD       (DI), Z19, Z19
+	VMOVUPS      (DX), Z21
+	VMULPD       (CX), Z18, Z22
 	VSUBPD       Z22, Z19, Z19
 	VSUBPD       Z22, Z0, Z22
-	VADDPD       Z17, Z20, Z23
-	VDIVPD       Z23, Z20, Z20
-	VMULPD       Z20, Z22, Z20
+	VADDPD       Z17, Z21, Z23
+	VDIVPD       Z23, Z21, Z21
+	VMULPD       Z21, Z22, Z21
 	VMOVUPS      (SI), Z22
 	VMOVUPS      (BX), Z23
 	VCMPPD       $0x00, Z23, Z22, K1
-	VBLENDMPD    Z20, Z19, K1, Z21
-	VMOVUPS      Z21, (AX)
+	VBLENDMPD    Z21, Z19, K1, Z20
+	VMOVUPS      Z20, (AX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -6634,8 +6562,7 @@ TEXT ·targetGradientsSoftF32AVX512(SB), NOSPLIT, $0-176
 
 loop1:
 	VMOVUPS       (BX), Z13
-	VMOVUPS       (DX), Z14
-	VSUBPS        Z14, Z13, Z13
+	VSUBPS        (DX), Z13, Z13
 	VMAXPS        Z13, Z0, Z13
 	VMOVAPS       Z2, Z14
 	VFMADD213PS   Z3, Z13, Z14
@@ -6651,19 +6578,16 @@ loop1:
 	VFMADD213PS   Z11, Z13, Z15
 	VPSLLD        $0x17, Z14, Z13
 	VMULPS        Z13, Z15, Z13
-	VMOVUPS       (SI), Z14
-	VMULPS        Z14, Z13, Z13
+	VMULPS        (SI), Z13, Z13
 	VMOVUPS       (DI), Z14
 	VMOVUPS       (R8), Z15
 	VFNMADD231PS  Z15, Z14, Z13
 	VCVTPS2PD     Y13, Z14
 	VEXTRACTF64X4 $0x01, Z13, Y1
 	VCVTPS2PD     Y1, Z13
-	VMOVUPS       (CX), Z15
-	VMULPD        Z15, Z12, Z15
+	VMULPD        (CX), Z12, Z15
 	VSUBPD        Z15, Z14, Z14
-	VMOVUPS       64(CX), Z15
-	VMULPD        Z15, Z12, Z15
+	VMULPD        64(CX), Z12, Z15
 	VSUBPD        Z15, Z13, Z13
 	VCVTPD2PS     Z14, Y1
 	VCVTPD2PS     Z13, Y13
@@ -6815,8 +6739,7 @@ TEXT ·targetGradientsSoftF64AVX512(SB), NOSPLIT, $0-176
 
 loop1:
 	VMOVUPS      (BX), Z17
-	VMOVUPS      (DX), Z18
-	VSUBPD       Z18, Z17, Z17
+	VSUBPD       (DX), Z17, Z17
 	VMAXPD       Z17, Z0, Z17
 	VMOVAPS      Z1, Z18
 	VFMADD213PD  Z2, Z17, Z18
@@ -6837,13 +6760,11 @@ loop1:
 	VFMADD213PD  Z15, Z17, Z19
 	VPSLLQ       $0x34, Z18, Z17
 	VMULPD       Z17, Z19, Z17
-	VMOVUPS      (SI), Z18
-	VMULPD       Z18, Z17, Z17
+	VMULPD       (SI), Z17, Z17
 	VMOVUPS      (DI), Z18
 	VMOVUPS      (R8), Z19
 	VFNMADD231PD Z19, Z18, Z17
-	VMOVUPS      (CX), Z18
-	VMULPD       Z18, Z16, Z18
+	VMULPD       (CX), Z16, Z18
 	VSUBPD       Z18, Z17, Z17
 	VMOVUPS      Z17, (AX)
 	ADDQ         $+64, AX
@@ -7878,8 +7799,7 @@ endif15:
 
 loop17:
 	VMOVUPS      (R8), Z17
-	VMOVUPS      (AX), Z18
-	VSUBPS       Z18, Z17, Z17
+	VSUBPS       (AX), Z17, Z17
 	VCMPPS       $0x15, Z0, Z17, K1
 	VPADDD       Z14, Z16, K1, Z16
 	KNOTW        K1, K1
@@ -7922,8 +7842,7 @@ loop19:
 next21:
 	VMOVUPS      (R10), Z17
 	VMOVUPS      (R8), Z18
-	VMOVUPS      (AX), Z19
-	VSUBPS       Z19, Z18, Z18
+	VSUBPS       (AX), Z18, Z18
 	VCMPPS       $0x15, Z0, Z18, K1
 	VPADDD       Z14, Z16, K1, Z16
 	KNOTW        K1, K1
@@ -7965,8 +7884,7 @@ end20:
 
 loop24:
 	VMOVUPS (R8), Z17
-	VMOVUPS 512(R8), Z18
-	VADDPS  Z18, Z17, Z17
+	VADDPS  512(R8), Z17, Z17
 	VMOVUPS Z17, (R8)
 	ADDQ    $+64, R8
 	SUBQ    $+1, R9
@@ -7982,36 +7900,29 @@ endif23:
 	CMPQ    R11, $+2
 	JNE     endif26
 	VMOVUPS (BX), Z17
-	VMOVUPS 64(BX), Z18
-	VADDPS  Z18, Z17, Z17
+	VADDPS  64(BX), Z17, Z17
 
 endif26:
 	CMPQ    R11, $+4
 	JNE     endif27
 	VMOVUPS (BX), Z17
-	VMOVUPS 128(BX), Z18
-	VADDPS  Z18, Z17, Z17
+	VADDPS  128(BX), Z17, Z17
 	VMOVUPS 64(BX), Z18
-	VMOVUPS 192(BX), Z19
-	VADDPS  Z19, Z18, Z18
+	VADDPS  192(BX), Z18, Z18
 	VADDPS  Z18, Z17, Z17
 
 endif27:
 	CMPQ    R11, $+8
 	JNE     endif28
 	VMOVUPS (BX), Z17
-	VMOVUPS 256(BX), Z18
-	VADDPS  Z18, Z17, Z17
+	VADDPS  256(BX), Z17, Z17
 	VMOVUPS 128(BX), Z18
-	VMOVUPS 384(BX), Z19
-	VADDPS  Z19, Z18, Z18
+	VADDPS  384(BX), Z18, Z18
 	VADDPS  Z18, Z17, Z17
 	VMOVUPS 64(BX), Z18
-	VMOVUPS 320(BX), Z19
-	VADDPS  Z19, Z18, Z18
+	VADDPS  320(BX), Z18, Z18
 	VMOVUPS 192(BX), Z19
-	VMOVUPS 448(BX), Z20
-	VADDPS  Z20, Z19, Z19
+	VADDPS  448(BX), Z19, Z19
 	VADDPS  Z19, Z18, Z18
 	VADDPS  Z18, Z17, Z17
 
@@ -8573,8 +8484,7 @@ endif13:
 
 loop15:
 	VMOVUPS      (R8), Z21
-	VMOVUPS      (AX), Z22
-	VSUBPD       Z22, Z21, Z21
+	VSUBPD       (AX), Z21, Z21
 	VCMPPD       $0x15, Z0, Z21, K1
 	VPADDQ       Z19, Z20, K1, Z20
 	KNOTW        K1, K1
@@ -8622,8 +8532,7 @@ loop17:
 next19:
 	VMOVUPS      (R10), Z21
 	VMOVUPS      (R8), Z22
-	VMOVUPS      (AX), Z23
-	VSUBPD       Z23, Z22, Z22
+	VSUBPD       (AX), Z22, Z22
 	VCMPPD       $0x15, Z0, Z22, K1
 	VPADDQ       Z19, Z20, K1, Z20
 	KNOTW        K1, K1
@@ -8670,8 +8579,7 @@ end18:
 
 loop22:
 	VMOVUPS (R8), Z21
-	VMOVUPS 512(R8), Z22
-	VADDPD  Z22, Z21, Z21
+	VADDPD  512(R8), Z21, Z21
 	VMOVUPS Z21, (R8)
 	ADDQ    $+64, R8
 	SUBQ    $+1, R9
@@ -8687,36 +8595,29 @@ endif21:
 	CMPQ    R11, $+2
 	JNE     endif24
 	VMOVUPS (BX), Z21
-	VMOVUPS 64(BX), Z22
-	VADDPD  Z22, Z21, Z21
+	VADDPD  64(BX), Z21, Z21
 
 endif24:
 	CMPQ    R11, $+4
 	JNE     endif25
 	VMOVUPS (BX), Z21
-	VMOVUPS 128(BX), Z22
-	VADDPD  Z22, Z21, Z21
+	VADDPD  128(BX), Z21, Z21
 	VMOVUPS 64(BX), Z22
-	VMOVUPS 192(BX), Z23
-	VADDPD  Z23, Z22, Z22
+	VADDPD  192(BX), Z22, Z22
 	VADDPD  Z22, Z21, Z21
 
 endif25:
 	CMPQ    R11, $+8
 	JNE     endif26
 	VMOVUPS (BX), Z21
-	VMOVUPS 256(BX), Z22
-	VADDPD  Z22, Z21, Z21
+	VADDPD  256(BX), Z21, Z21
 	VMOVUPS 128(BX), Z22
-	VMOVUPS 384(BX), Z23
-	VADDPD  Z23, Z22, Z22
+	VADDPD  384(BX), Z22, Z22
 	VADDPD  Z22, Z21, Z21
 	VMOVUPS 64(BX), Z22
-	VMOVUPS 320(BX), Z23
-	VADDPD  Z23, Z22, Z22
+	VADDPD  320(BX), Z22, Z22
 	VMOVUPS 192(BX), Z23
-	VMOVUPS 448(BX), Z24
-	VADDPD  Z24, Z23, Z23
+	VADDPD  448(BX), Z23, Z23
 	VADDPD  Z23, Z22, Z22
 	VADDPD  Z22, Z21, Z21
 
@@ -9301,8 +9202,7 @@ endif15:
 
 loop17:
 	VMOVUPS      (R10), Z17
-	VMOVUPS      (AX), Z18
-	VSUBPS       Z18, Z17, Z17
+	VSUBPS       (AX), Z17, Z17
 	VCMPPS       $0x15, Z0, Z17, K1
 	VPADDD       Z15, Z16, K1, Z16
 	KNOTW        K1, K1
@@ -9349,8 +9249,7 @@ loop19:
 next21:
 	VMOVUPS      (R13), Z17
 	VMOVUPS      (R10), Z18
-	VMOVUPS      (AX), Z19
-	VSUBPS       Z19, Z18, Z18
+	VSUBPS       (AX), Z18, Z18
 	VCMPPS       $0x15, Z0, Z18, K1
 	VPADDD       Z15, Z16, K1, Z16
 	KNOTW        K1, K1
@@ -9396,8 +9295,7 @@ end20:
 
 loop24:
 	VMOVUPS (R10), Z17
-	VMOVUPS 512(R10), Z18
-	VADDPS  Z18, Z17, Z17
+	VADDPS  512(R10), Z17, Z17
 	VMOVUPS Z17, (R10)
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
@@ -9413,36 +9311,29 @@ endif23:
 	CMPQ    R14, $+2
 	JNE     endif26
 	VMOVUPS (BX), Z17
-	VMOVUPS 64(BX), Z18
-	VADDPS  Z18, Z17, Z17
+	VADDPS  64(BX), Z17, Z17
 
 endif26:
 	CMPQ    R14, $+4
 	JNE     endif27
 	VMOVUPS (BX), Z17
-	VMOVUPS 128(BX), Z18
-	VADDPS  Z18, Z17, Z17
+	VADDPS  128(BX), Z17, Z17
 	VMOVUPS 64(BX), Z18
-	VMOVUPS 192(BX), Z19
-	VADDPS  Z19, Z18, Z18
+	VADDPS  192(BX), Z18, Z18
 	VADDPS  Z18, Z17, Z17
 
 endif27:
 	CMPQ    R14, $+8
 	JNE     endif28
 	VMOVUPS (BX), Z17
-	VMOVUPS 256(BX), Z18
-	VADDPS  Z18, Z17, Z17
+	VADDPS  256(BX), Z17, Z17
 	VMOVUPS 128(BX), Z18
-	VMOVUPS 384(BX), Z19
-	VADDPS  Z19, Z18, Z18
+	VADDPS  384(BX), Z18, Z18
 	VADDPS  Z18, Z17, Z17
 	VMOVUPS 64(BX), Z18
-	VMOVUPS 320(BX), Z19
-	VADDPS  Z19, Z18, Z18
+	VADDPS  320(BX), Z18, Z18
 	VMOVUPS 192(BX), Z19
-	VMOVUPS 448(BX), Z20
-	VADDPS  Z20, Z19, Z19
+	VADDPS  448(BX), Z19, Z19
 	VADDPS  Z19, Z18, Z18
 	VADDPS  Z18, Z17, Z17
 
@@ -10060,8 +9951,7 @@ endif13:
 
 loop15:
 	VMOVUPS      (R10), Z21
-	VMOVUPS      (AX), Z22
-	VSUBPD       Z22, Z21, Z21
+	VSUBPD       (AX), Z21, Z21
 	VCMPPD       $0x15, Z0, Z21, K1
 	VBROADCASTSD constants<>+96(SB), Z22
 	VPADDQ       Z22, Z20, K1, Z20
@@ -10114,8 +10004,7 @@ loop17:
 next19:
 	VMOVUPS      (R13), Z21
 	VMOVUPS      (R10), Z22
-	VMOVUPS      (AX), Z23
-	VSUBPD       Z23, Z22, Z22
+	VSUBPD       (AX), Z22, Z22
 	VCMPPD       $0x15, Z0, Z22, K1
 	VBROADCASTSD constants<>+96(SB), Z23
 	VPADDQ       Z23, Z20, K1, Z20
@@ -10167,8 +10056,7 @@ end18:
 
 loop22:
 	VMOVUPS (R10), Z21
-	VMOVUPS 512(R10), Z22
-	VADDPD  Z22, Z21, Z21
+	VADDPD  512(R10), Z21, Z21
 	VMOVUPS Z21, (R10)
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
@@ -10184,36 +10072,29 @@ endif21:
 	CMPQ    R14, $+2
 	JNE     endif24
 	VMOVUPS (BX), Z21
-	VMOVUPS 64(BX), Z22
-	VADDPD  Z22, Z21, Z21
+	VADDPD  64(BX), Z21, Z21
 
 endif24:
 	CMPQ    R14, $+4
 	JNE     endif25
 	VMOVUPS (BX), Z21
-	VMOVUPS 128(BX), Z22
-	VADDPD  Z22, Z21, Z21
+	VADDPD  128(BX), Z21, Z21
 	VMOVUPS 64(BX), Z22
-	VMOVUPS 192(BX), Z23
-	VADDPD  Z23, Z22, Z22
+	VADDPD  192(BX), Z22, Z22
 	VADDPD  Z22, Z21, Z21
 
 endif25:
 	CMPQ    R14, $+8
 	JNE     endif26
 	VMOVUPS (BX), Z21
-	VMOVUPS 256(BX), Z22
-	VADDPD  Z22, Z21, Z21
+	VADDPD  256(BX), Z21, Z21
 	VMOVUPS 128(BX), Z22
-	VMOVUPS 384(BX), Z23
-	VADDPD  Z23, Z22, Z22
+	VADDPD  384(BX), Z22, Z22
 	VADDPD  Z22, Z21, Z21
 	VMOVUPS 64(BX), Z22
-	VMOVUPS 320(BX), Z23
-	VADDPD  Z23, Z22, Z22
+	VADDPD  320(BX), Z22, Z22
 	VMOVUPS 192(BX), Z23
-	VMOVUPS 448(BX), Z24
-	VADDPD  Z24, Z23, Z23
+	VADDPD  448(BX), Z23, Z23
 	VADDPD  Z23, Z22, Z22
 	VADDPD  Z22, Z21, Z21
 
@@ -10722,13 +10603,11 @@ loop1:
 	VPSLLQ          $0x3e, Z16, Z16
 	VMOVUPS         64(DI), Z21
 	VPSLLQ          $0x3e, Z21, Z21
-	VMOVUPS         (DI), Z22
-	VORPD           Z22, Z15, Z15
+	VORPD           (DI), Z15, Z15
 	VCMPPD          $0x04, Z0, Z16, K1
 	VBLENDMPD       Z14, Z13, K1, Z17
 	VMOVUPS         Z17, (BX)
-	VMOVUPS         64(DI), Z22
-	VORPD           Z22, Z15, Z15
+	VORPD           64(DI), Z15, Z15
 	VCMPPD          $0x04, Z0, Z21, K1
 	VBLENDMPD       Z14, Z13, K1, Z18
 	VMOVUPS         Z18, 64(BX)
@@ -11032,8 +10911,7 @@ TEXT ·pairTermsF64AVX512(SB), NOSPLIT, $8-200
 loop1:
 	VMOVUPS         (DI), Z21
 	VPSLLQ          $0x3e, Z21, Z21
-	VMOVUPS         (DI), Z24
-	VORPD           Z24, Z20, Z20
+	VORPD           (DI), Z20, Z20
 	VCMPPD          $0x04, Z0, Z21, K1
 	VBLENDMPD       Z19, Z18, K1, Z22
 	VMOVUPS         Z22, (BX)
@@ -11300,15 +11178,13 @@ TEXT ·pairGradientsF32AVX512(SB), NOSPLIT, $8-184
 
 loop1:
 	VMOVUPS       (CX), Z3
-	VMOVUPS       (BX), Z4
-	VMULPD        Z4, Z2, Z4
+	VMULPD        (BX), Z2, Z4
 	VSUBPD        Z4, Z0, Z4
 	VADDPD        Z1, Z3, Z10
 	VDIVPD        Z10, Z3, Z3
 	VMULPD        Z3, Z4, Z3
 	VMOVUPS       64(CX), Z4
-	VMOVUPS       64(BX), Z10
-	VMULPD        Z10, Z2, Z10
+	VMULPD        64(BX), Z2, Z10
 	VSUBPD        Z10, Z0, Z10
 	VADDPD        Z1, Z4, Z11
 	VDIVPD        Z11, Z4, Z4
@@ -11317,24 +11193,20 @@ loop1:
 	VCVTPD2PS     Z4, Y3
 	VINSERTF64X4  $0x01, Y3, Z5, Z3
 	VMOVUPS       (CX), Z4
-	VMOVUPS       (BX), Z10
-	VMULPD        Z10, Z2, Z10
+	VMULPD        (BX), Z2, Z10
 	VADDPD        Z1, Z4, Z4
 	VDIVPD        Z4, Z10, Z4
 	VMOVUPS       64(CX), Z10
-	VMOVUPS       64(BX), Z11
-	VMULPD        Z11, Z2, Z11
+	VMULPD        64(BX), Z2, Z11
 	VADDPD        Z1, Z10, Z10
 	VDIVPD        Z10, Z11, Z10
 	VCVTPD2PS     Z4, Y5
 	VCVTPD2PS     Z10, Y4
 	VINSERTF64X4  $0x01, Y4, Z5, Z4
 	VMOVUPS       (CX), Z10
-	VMOVUPS       (BX), Z11
-	VMULPD        Z11, Z2, Z11
+	VMULPD        (BX), Z2, Z11
 	VMOVUPS       64(CX), Z11
-	VMOVUPS       64(BX), Z12
-	VMULPD        Z12, Z2, Z12
+	VMULPD        64(BX), Z2, Z12
 	VCVTPD2PS     Z10, Y5
 	VCVTPD2PS     Z11, Y10
 	VINSERTF64X4  $0x01, Y10, Z5, Z10
@@ -11342,11 +11214,9 @@ loop1:
 	VCVTPS2PD     Y10, Z11
 	VEXTRACTF64X4 $0x01, Z10, Y5
 	VCVTPS2PD     Y5, Z12
-	VMOVUPS       (BX), Z13
-	VMULPD        Z13, Z2, Z13
+	VMULPD        (BX), Z2, Z13
 	VSUBPD        Z13, Z11, Z11
-	VMOVUPS       64(BX), Z13
-	VMULPD        Z13, Z2, Z13
+	VMULPD        64(BX), Z2, Z13
 	VSUBPD        Z13, Z12, Z12
 	VMOVUPS       (DX), Z13
 	VMOVUPS       (AX), Z14
@@ -11640,23 +11510,19 @@ TEXT ·pairGradientsF64AVX512(SB), NOSPLIT, $8-184
 
 loop1:
 	VMOVUPS       (CX), Z3
-	VMOVUPS       (BX), Z4
-	VMULPD        Z4, Z2, Z4
+	VMULPD        (BX), Z2, Z4
 	VSUBPD        Z4, Z0, Z4
 	VADDPD        Z1, Z3, Z9
 	VDIVPD        Z9, Z3, Z3
 	VMULPD        Z3, Z4, Z3
 	VMOVUPS       (CX), Z4
-	VMOVUPS       (BX), Z9
-	VMULPD        Z9, Z2, Z9
+	VMULPD        (BX), Z2, Z9
 	VADDPD        Z1, Z4, Z4
 	VDIVPD        Z4, Z9, Z4
 	VMOVUPS       (CX), Z9
-	VMOVUPS       (BX), Z10
-	VMULPD        Z10, Z2, Z10
+	VMULPD        (BX), Z2, Z10
 	VMULPD        Z4, Z9, Z9
-	VMOVUPS       (BX), Z10
-	VMULPD        Z10, Z2, Z10
+	VMULPD        (BX), Z2, Z10
 	VSUBPD        Z10, Z9, Z10
 	VMOVUPS       (DX), Z11
 	VMOVUPS       (AX), Z12

@@ -161,10 +161,10 @@ func (w *amd64) kernel(k *Kernel) {
 }
 
 // leaveInMemory leaves a whole vector to the next instruction, if nothing else needs it and it can take an
-// operand from memory. That saves AVX2, which has two registers to load, some 4 % of a kernel that makes exp.
+// operand from memory. That saves some 4 % of a kernel that makes exp.
 func (w *amd64) leaveInMemory(i int) bool {
 	in := &w.k.code[i]
-	if w.k.target != AVX2 || in.op != opLoad || in.tail.kind != argNone || i+1 == len(w.k.code) || w.k.values[in.dst].isVar || w.live[i+1][in.dst] {
+	if in.op != opLoad || in.tail.kind != argNone || i+1 == len(w.k.code) || w.k.values[in.dst].isVar || w.live[i+1][in.dst] {
 		return false
 	}
 	next := &w.k.code[i+1]
@@ -176,6 +176,10 @@ func (w *amd64) leaveInMemory(i int) bool {
 		}
 	case opSub, opDiv:
 		if !isB {
+			return false
+		}
+	case opMulAdd, opNegMulAdd: // what is not the addend, if that becomes the sum
+		if next.c.kind != argVec || next.c.id != next.dst {
 			return false
 		}
 	default:
@@ -447,6 +451,8 @@ func (w *amd64) lower(i int) {
 		w.gatherBy(in)
 	case opStoreFirst:
 		w.storeLane(in.t, w.regs(in.a)[0], w.mem(in.mem, 0))
+	case opStoreLast:
+		w.storeLast(in)
 	case opStoreFour:
 		if r := w.regs(in.a)[0]; in.t.Size() == 4 {
 			w.ctx.VMOVUPS(r.AsX(), w.mem(in.mem, 0))
@@ -656,7 +662,10 @@ func (w *amd64) fused(i int) {
 	in := &w.k.code[i]
 	a, b, c := in.a, in.b, in.c
 	isDst := func(a arg) bool { return a.kind == argVec && a.id == in.dst }
-	if isDst(b) || !isDst(a) && !w.dies(i, a) && (w.dies(i, b) || b.kind == argConst) {
+	if isDst(c) && w.isInMemory(a) {
+		a, b = b, a
+	}
+	if isDst(b) || !isDst(a) && !w.isInMemory(b) && !w.dies(i, a) && (w.dies(i, b) || b.kind == argConst) {
 		a, b = b, a // a is what a copy, if there must be one, is made of: a constant comes from memory
 	}
 	switch {
@@ -1114,6 +1123,20 @@ func (w *amd64) storeLane(t Type, r reg.VecVirtual, to operand.Mem) {
 	}
 }
 
+func (w *amd64) storeLast(in *instr) {
+	a, to, last := w.regs(in.a), w.mem(in.mem, 0), w.ctx.XMM()
+	if w.k.target == AVX2 {
+		w.ctx.VEXTRACTF128(operand.U8(1), a[1].AsY(), last)
+	} else {
+		w.ctx.VEXTRACTF32X4(operand.U8(3), a[0], last)
+	}
+	if in.t.Size() == 4 {
+		w.ctx.VEXTRACTPS(operand.U8(3), last, to)
+	} else {
+		w.ctx.VMOVHPD(last, to)
+	}
+}
+
 func (w *amd64) splat(in *instr) {
 	from := w.ctx.GP64()
 	if in.a.kind == argInt {
@@ -1160,7 +1183,11 @@ func (w *amd64) shiftIn(in *instr) {
 		before = a[p]
 	}
 	for p, r := range dst {
-		w.ctx.VPALIGNR(operand.U8(16-in.t.Size()), t[p], a[p], r)
+		if in.t.Size() == 8 {
+			w.ctx.VSHUFPD(operand.U8(5), a[p], t[p], r)
+		} else {
+			w.ctx.VPALIGNR(operand.U8(16-in.t.Size()), t[p], a[p], r)
+		}
 	}
 }
 
@@ -1181,7 +1208,11 @@ func (w *amd64) shiftOut(in *instr) {
 		w.ctx.VPERM2F128(operand.U8(0x21), after[p], a[p], t[p])
 	}
 	for p, r := range dst {
-		w.ctx.VPALIGNR(operand.U8(in.t.Size()), a[p], t[p], r)
+		if in.t.Size() == 8 {
+			w.ctx.VSHUFPD(operand.U8(5), t[p], a[p], r)
+		} else {
+			w.ctx.VPALIGNR(operand.U8(in.t.Size()), a[p], t[p], r)
+		}
 	}
 }
 

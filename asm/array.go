@@ -142,6 +142,9 @@ func (a Array) Broadcast() Vec { return a.k.vec(instr{op: opBroadcast, t: a.t, m
 // StoreFirst writes the first lane of v.
 func (a Array) StoreFirst(v Vec) { a.store(opStoreFirst, v, arg{}) }
 
+// StoreLast writes the last lane of v.
+func (a Array) StoreLast(v Vec) { a.store(opStoreLast, v, arg{}) }
+
 // StoreFour writes the first four lanes of v.
 func (a Array) StoreFour(v Vec) { a.store(opStoreFour, v, arg{}) }
 

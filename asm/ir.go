@@ -70,6 +70,7 @@ const (
 	opGatherTable  // opGather from so many vectors as b says
 	opGatherBy     // the elements whose numbers are as many I32 at the integer a + b
 	opStoreFirst   // the first lane of a
+	opStoreLast    // the last lane of a
 	opStoreFour    // the first four lanes of a
 	opLoadPieces   // four times 16 bytes, a bytes apart
 	opGatherPieces // four times 16 bytes, a, b, c and d bytes behind mem
@@ -200,7 +201,7 @@ func (in *instr) operands(f func(id int)) {
 func (in *instr) hasMem() bool {
 	switch in.op {
 	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opGather, opGatherTable, opGatherBy,
-		opStoreFirst, opStoreFour, opLoadPieces, opGatherPieces, opStorePiece, opPrefetch, opLoadInt, opStoreInt:
+		opStoreFirst, opStoreLast, opStoreFour, opLoadPieces, opGatherPieces, opStorePiece, opPrefetch, opLoadInt, opStoreInt:
 		return true
 	}
 	return false

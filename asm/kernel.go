@@ -5,6 +5,9 @@ import (
 	"strconv"
 )
 
+// Target is what the kernel is for.
+func (k *Kernel) Target() Target { return k.target }
+
 // Param returns the float parameter of the kernel that has this name, in all
 // lanes.
 func (k *Kernel) Param(name string) Vec {

@@ -501,7 +501,7 @@ func (n *neon) whole(in *instr) {
 	n.temporary = map[uint64]vreg{}
 	switch in.op {
 	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast,
-		opStoreFirst, opStoreFour, opLoadPieces, opGatherPieces,
+		opStoreFirst, opStoreLast, opStoreFour, opLoadPieces, opGatherPieces,
 		opStorePiece, opPrefetch, opLoadInt, opStoreInt:
 		n.memory(in)
 	case opParamVec, opResultVec, opParamInt, opResultInt:
@@ -851,6 +851,9 @@ func (n *neon) memory(in *instr) {
 		n.set(in, 0, n.op(size(nVDUPS0, nVDUPD0), in.t, v, noReg))
 	case opStoreFirst:
 		n.emit(machine{op: size(nStoreS, nStoreD), n: n.part(in.a, 0), a: base, imm: offset})
+	case opStoreLast:
+		last := n.op(size(nVDUPS3, nVDUPD1), in.t, n.part(in.a, parts-1), noReg)
+		n.emit(machine{op: size(nStoreS, nStoreD), n: last, a: base, imm: offset})
 	case opStoreFour:
 		if wide {
 			n.storePair(base, offset, n.part(in.a, 0), n.part(in.a, 1))

@@ -61,32 +61,33 @@ func _() {
 	_ = x[opGatherTable-50]
 	_ = x[opGatherBy-51]
 	_ = x[opStoreFirst-52]
-	_ = x[opStoreFour-53]
-	_ = x[opLoadPieces-54]
-	_ = x[opGatherPieces-55]
-	_ = x[opStorePiece-56]
-	_ = x[opPrefetch-57]
-	_ = x[opFence-58]
-	_ = x[opParamVec-59]
-	_ = x[opResultVec-60]
-	_ = x[opSplat-61]
-	_ = x[opLoadInt-62]
-	_ = x[opStoreInt-63]
-	_ = x[opParamInt-64]
-	_ = x[opResultInt-65]
-	_ = x[opMoveInt-66]
-	_ = x[opAddInt-67]
-	_ = x[opSubInt-68]
-	_ = x[opMulInt-69]
-	_ = x[opShlInt-70]
-	_ = x[opLabel-71]
-	_ = x[opJump-72]
-	_ = x[opBranch-73]
+	_ = x[opStoreLast-53]
+	_ = x[opStoreFour-54]
+	_ = x[opLoadPieces-55]
+	_ = x[opGatherPieces-56]
+	_ = x[opStorePiece-57]
+	_ = x[opPrefetch-58]
+	_ = x[opFence-59]
+	_ = x[opParamVec-60]
+	_ = x[opResultVec-61]
+	_ = x[opSplat-62]
+	_ = x[opLoadInt-63]
+	_ = x[opStoreInt-64]
+	_ = x[opParamInt-65]
+	_ = x[opResultInt-66]
+	_ = x[opMoveInt-67]
+	_ = x[opAddInt-68]
+	_ = x[opSubInt-69]
+	_ = x[opMulInt-70]
+	_ = x[opShlInt-71]
+	_ = x[opLabel-72]
+	_ = x[opJump-73]
+	_ = x[opBranch-74]
 }
 
-const _op_name = "NoneIotaMoveAddSubMulDivMaxMinAtLeastAtMostUMaxAndOrShlShrMulAddNegMulAddRoundLessNotLessEqualNotEqualMaskAndMaskNotSelectKeepAddWhereFirstFoldAddFoldMaxFoldMinFoldUMaxFoldAdd4FoldMax4SpreadShiftInShiftOutZipLowerZipUpperWidenLowerWidenUpperNarrowLoadStoreLoadWidenStreamStoreNarrowBroadcastGatherGatherTableGatherByStoreFirstStoreFourLoadPiecesGatherPiecesStorePiecePrefetchFenceParamVecResultVecSplatLoadIntStoreIntParamIntResultIntMoveIntAddIntSubIntMulIntShlIntLabelJumpBranch"
+const _op_name = "NoneIotaMoveAddSubMulDivMaxMinAtLeastAtMostUMaxAndOrShlShrMulAddNegMulAddRoundLessNotLessEqualNotEqualMaskAndMaskNotSelectKeepAddWhereFirstFoldAddFoldMaxFoldMinFoldUMaxFoldAdd4FoldMax4SpreadShiftInShiftOutZipLowerZipUpperWidenLowerWidenUpperNarrowLoadStoreLoadWidenStreamStoreNarrowBroadcastGatherGatherTableGatherByStoreFirstStoreLastStoreFourLoadPiecesGatherPiecesStorePiecePrefetchFenceParamVecResultVecSplatLoadIntStoreIntParamIntResultIntMoveIntAddIntSubIntMulIntShlIntLabelJumpBranch"
 
-var _op_index = [...]uint16{0, 4, 8, 12, 15, 18, 21, 24, 27, 30, 37, 43, 47, 50, 52, 55, 58, 64, 73, 78, 82, 89, 94, 102, 109, 116, 122, 126, 134, 139, 146, 153, 160, 168, 176, 184, 190, 197, 205, 213, 221, 231, 241, 247, 251, 256, 265, 271, 282, 291, 297, 308, 316, 326, 335, 345, 357, 367, 375, 380, 388, 397, 402, 409, 417, 425, 434, 441, 447, 453, 459, 465, 470, 474, 480}
+var _op_index = [...]uint16{0, 4, 8, 12, 15, 18, 21, 24, 27, 30, 37, 43, 47, 50, 52, 55, 58, 64, 73, 78, 82, 89, 94, 102, 109, 116, 122, 126, 134, 139, 146, 153, 160, 168, 176, 184, 190, 197, 205, 213, 221, 231, 241, 247, 251, 256, 265, 271, 282, 291, 297, 308, 316, 326, 335, 344, 354, 366, 376, 384, 389, 397, 406, 411, 418, 426, 434, 443, 450, 456, 462, 468, 474, 479, 483, 489}
 
 func (i op) String() string {
 	idx := int(i) - 0

@@ -767,8 +767,7 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS      (DX), Z18
-	VADDPS       Z17, Z18, Z18
+	VADDPS       (DX), Z17, Z18
 	VCMPPS       $0x15, Z1, Z18, K1
 	VPADDD       Z3, Z15, K1, Z15
 	KNOTW        K1, K1
@@ -1054,8 +1053,7 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS      (DX), Z23
-	VADDPD       Z22, Z23, Z23
+	VADDPD       (DX), Z22, Z23
 	VCMPPD       $0x15, Z1, Z23, K1
 	VPADDQ       Z3, Z20, K1, Z20
 	KNOTW        K1, K1

@@ -102,16 +102,13 @@ type access struct {
 // byRegister is the step of a register that another one is added to.
 const byRegister = 0
 
-// sweep matches the kernels whose elements are states: eight blanks and eight labels in
-// a turn, beside factors that are more.
+// sweep matches the kernels whose elements are states. Their rows of states move by strides, beside what moves by a
+// number for each frame.
 var sweep = regexp.MustCompile(`^(forward|backward)(NEON|AVX2|AVX512)$`)
 
 // elements returns how many elements one turn of a loop works on, by how far it moves
 // what it addresses memory with.
 func (a *architecture) elements(l loop) int {
-	if sweep.MatchString(l.kernel) {
-		return 16
-	}
 	size := elementSize(l.kernel)
 	steps := map[string]int{}
 	var accesses []access
@@ -136,6 +133,9 @@ func (a *architecture) elements(l loop) int {
 	// kernel of int32, so that what counts is the shortest or the longest way.
 	elements := 0
 	for _, m := range accesses {
+		if sweep.MatchString(l.kernel) {
+			break
+		}
 		n := steps[m.base] / size
 		if step, moves := steps[m.index]; m.index != "" && moves {
 			n = step * m.scale / size

@@ -385,33 +385,42 @@ func leastFactors() kernel {
 //	b'[i] = (l[i−1]·blankFromLabel[i] + b[i])·y(blank)
 //	l'[i] = (l[i−1]·labelFromLabel[i] + (b[i]·labelFromBlank[i] + l[i]))·y[i]
 //
-// where every sum is rounded once and l[−1] of frame k is column[k]. Rows of alpha are 2·y.Stride
-// apart.
+// where every sum is rounded once and l[−1] of frame k is column[k], which becomes l of the last position in the
+// row before frame k. Rows of alpha may be the row before. The states of a tile stay in registers from frame to frame.
 func forward() kernel {
-	alpha, boundary, column, y, factors := slice("alpha", f64), slice("boundary", f64), slice("column", f64), view("y", f64), slice("factors", f64)
+	alpha, boundary, column, y, factors := view("alpha", f64), slice("boundary", f64), slice("column", f64), view("y", f64), slice("factors", f64)
 	positions, frames := integer("positions"), integer("frames")
 	return kernel{
 		name:   "forward",
 		params: []parameter{alpha, boundary, column, y, factors, positions, frames},
-		stub:   []parameter{alpha, boundary, column, y.data(), factors, y.stride(), y.lastColumn(), positions, frames},
+		stub:   []parameter{alpha.data(), boundary, column, y.data(), factors, alpha.stride(), y.stride(), y.lastColumn(), positions, frames},
 		body: func(k *builder) {
-			src, dst, y, column := k.Array("boundary"), k.Array("alpha"), k.Array("y"), k.Array("column")
-			repeat(k, k.Arg("frames"), 1, func() {
-				blank, last := y.Plus(y.Elements(k.Arg("yLastColumn"))).Broadcast(), k.Var(column.Broadcast())
-				from, to, emission, factors := stateRow{src.Copy()}, stateRow{dst.Copy()}, labelRow{y.Copy()}, factorRow{k.Array("factors")}
-				upwards(k, []trellisRow{from, to, emission, factors}, func() {
-					b, l := from.blanks().Load(), from.labels().Load()
-					before := l.ShiftIn(last) // l[i−1]
-					last.Set(l)
-					to.blanks().Store(before.MulAdd(factors.blankFromLabel().Load(), b).Mul(blank))
-					stay := b.MulAdd(factors.labelFromBlank().Load(), last)
-					to.labels().Store(before.MulAdd(factors.labelFromLabel().Load(), stay).Mul(emission.Load()))
+			from, to, y, factors := stateRow{k.Array("boundary")}, stateRow{k.Array("alpha")}, labelRow{k.Array("y")}, factorRow{k.Array("factors")}
+			tile{asm.AVX512: 8, asm.AVX2: 3, asm.NEON: 2}.upwards(k, []trellisRow{from, to, y, factors}, func(eights int) {
+				s, row, emission, blank, column := from.load(k, eights), stateRow{to.Copy()}, labelRow{y.Copy()}, k.Array("y"), k.Array("column")
+				blank.Move(blank.Elements(k.Arg("yLastColumn")))
+				repeat(k, k.Arg("frames"), 1, func() {
+					yBlank, edge := blank.Broadcast(), column.Broadcast()
+					column.StoreLast(s.l[eights-1])
+					for i := eights - 1; i >= 0; i-- {
+						f, b, l, below := factors.eight(i), s.b[i], s.l[i], edge
+						if i > 0 {
+							below = s.l[i-1]
+						}
+						before := l.ShiftIn(below) // l[i−1]
+						l.Set(b.MulAdd(f.labelFromBlank().Load(), l))
+						b.Set(before.MulAdd(f.blankFromLabel().Load(), b))
+						l.Set(before.MulAdd(f.labelFromLabel().Load(), l))
+						b.Set(b.Mul(yBlank))
+						l.Set(l.Mul(emission.eight(i).Load()))
+						row.storeEight(i, s)
+					}
+					column.Advance(1)
+					yRow := y.Elements(k.Arg("yStride"))
+					blank.Move(yRow)
+					emission.Move(yRow)
+					row.Move(row.Elements(k.Arg("alphaStride")))
 				})
-				src.Set(dst)
-				column.Advance(1)
-				stride := y.Elements(k.Arg("yStride"))
-				y.Move(stride)
-				dst.Move(stride.Twice())
 			})
 		},
 	}
@@ -484,48 +493,75 @@ func dropUnreached() kernel {
 //	l(t−1)[i] = l'[i] + here[i+1]
 //
 // where here[i] is what position i gives to the label before it. For each frame column has that of the
-// position behind the last one, and gets that of the first one.
+// position behind the last one, and gets that of the first one. sums has room for a vector for each frame.
 func backward() kernel {
 	occupancy, blanks, beta, column := view("occupancy", f64), slice("blanks", f64), slice("beta", f64), slice("column", f64)
-	alpha, y, factors, positions := slice("alpha", f64), view("y", f64), slice("factors", f64), integer("positions")
+	alpha, y, factors, sums, positions := slice("alpha", f64), view("y", f64), slice("factors", f64), slice("sums", f64), integer("positions")
 	return kernel{
 		name:   "backward",
-		params: []parameter{occupancy, blanks, beta, column, alpha, y, factors, positions},
-		stub: []parameter{occupancy.data(), blanks, beta, column, alpha, y.data(), factors,
+		params: []parameter{occupancy, blanks, beta, column, alpha, y, factors, sums, positions},
+		stub: []parameter{occupancy.data(), blanks, beta, column, alpha, y.data(), factors, sums,
 			occupancy.stride(), y.stride(), y.lastColumn(), positions, blanks.length()},
 		body: func(k *builder) {
-			alpha, y := k.Array("alpha"), k.Array("y")
-			occupancy, blanks, column := k.Array("occupancy"), k.Array("blanks"), k.Array("column")
-			left := k.Copy(k.Arg("blanksLength"))
-			behind := y.Elements(k.Arg("yStride")).Times(left)
-			y.Move(behind)
-			occupancy.Move(occupancy.Elements(k.Arg("occupancyStride")).Times(left))
-			alpha.Move(behind.Twice())
-			blanks.Move(blanks.Elements(left))
-			column.Move(column.Elements(left))
-			k.While(left.Greater(k.Int(0)), func() {
-				stride := y.Elements(k.Arg("yStride"))
-				y.MoveBack(stride)
-				occupancy.MoveBack(occupancy.Elements(k.Arg("occupancyStride")))
-				alpha.MoveBack(stride.Twice())
-				blanks.Advance(-1)
-				column.Advance(-1)
-				blank := y.Plus(y.Elements(k.Arg("yLastColumn"))).Broadcast()
-				beta, alphaRow, emission, to := stateRow{k.Array("beta")}, stateRow{alpha.Copy()}, labelRow{y.Copy()}, labelRow{occupancy.Copy()}
-				factors, sum, down := factorRow{k.Array("factors")}, k.Var(k.Const(asm.F64, 0)), k.Var(column.Broadcast())
-				downwards(k, []trellisRow{beta, alphaRow, emission, to, factors}, func() {
-					b, l := beta.blanks().Load(), beta.labels().Load()
-					sum.Set(alphaRow.blanks().Load().MulAdd(b, sum))
-					to.Store(alphaRow.labels().Load().Mul(l))
-					b, l = b.Mul(blank), l.Mul(emission.Load())
-					beta.blanks().Store(l.MulAdd(factors.labelFromBlank().Load(), b))
-					here := l.MulAdd(factors.labelFromLabel().Load(), b.Mul(factors.blankFromLabel().Load()))
-					beta.labels().Store(l.Add(here.ShiftOut(down)))
-					down.Set(here)
+			sums, blanks, count := k.Array("sums"), k.Array("blanks"), func() asm.Int { return k.Arg("blanksLength") }
+			repeat(k, count(), 1, func() {
+				sums.Store(k.Const(asm.F64, 0))
+				sums.Advance(eight)
+			})
+
+			beta, y, factors, blank := stateRow{k.Array("beta")}, labelRow{k.Array("y")}, factorRow{k.Array("factors")}, k.Array("y")
+			alpha, to := stateRow{k.Array("alpha")}, labelRow{k.Array("occupancy")}
+			toEnd := func() { // behind the last frame
+				behind := y.Elements(k.Arg("yStride")).Times(count())
+				y.Move(behind)
+				blank.Move(behind)
+				alpha.Move(behind.Twice())
+				to.Move(to.Elements(k.Arg("occupancyStride")).Times(count()))
+			}
+			blank.Move(blank.Elements(k.Arg("yLastColumn")))
+			toEnd()
+			tile{asm.AVX512: 8, asm.AVX2: 2, asm.NEON: 2}.downwards(k, []trellisRow{beta, y, factors, alpha, to}, func(eights int) {
+				s, column, left := beta.load(k, eights), k.Array("column"), k.Copy(count())
+				column.Move(column.Elements(left))
+				sums.Set(k.Base("sums"))
+				sums.Move(sums.Rows(left, eight))
+				k.While(left.Greater(k.Int(0)), func() {
+					yRow := y.Elements(k.Arg("yStride"))
+					y.MoveBack(yRow)
+					blank.MoveBack(yRow)
+					alpha.MoveBack(yRow.Twice())
+					to.MoveBack(to.Elements(k.Arg("occupancyStride")))
+					column.Advance(-1)
+					sums.Advance(-eight)
+					sum := k.Var(sums.Load())
+					for i := eights - 1; i >= 0; i-- {
+						sum.Set(s.b[i].MulAdd(alpha.eight(i).blanks().Load(), sum))
+					}
+					sums.Store(sum)
+					yBlank, down := blank.Broadcast(), column.Broadcast()
+					for i := eights - 1; i >= 0; i-- {
+						f, b, l := factors.eight(i), s.b[i], s.l[i]
+						to.eight(i).Store(l.Mul(alpha.eight(i).labels().Load()))
+						b.Set(b.Mul(yBlank))
+						l.Set(l.Mul(y.eight(i).Load()))
+						here := k.Var(b.Mul(f.blankFromLabel().Load()))
+						here.Set(l.MulAdd(f.labelFromLabel().Load(), here))
+						b.Set(l.MulAdd(f.labelFromBlank().Load(), b))
+						l.Set(l.Add(here.ShiftOut(down)))
+						down = here
+					}
+					column.StoreFirst(down)
+					left.Dec(k.Int(1))
 				})
-				column.StoreFirst(down)
-				blanks.StoreFirst(sum.FoldAdd())
-				left.Dec(k.Int(1))
+				beta.store(s)
+				toEnd()
+			})
+
+			sums.Set(k.Base("sums"))
+			repeat(k, count(), 1, func() {
+				blanks.StoreFirst(sums.Load().FoldAdd())
+				sums.Advance(eight)
+				blanks.Advance(1)
 			})
 		},
 	}

@@ -75,7 +75,7 @@ func scaleGeneric[F fp.Float](dst []F, factor F)                            {}
 func maxIndexGeneric(index []int32) (most uint32)                           { return 0 }
 func toColumnsGeneric[F fp.Float](dst, x view.Rows[F], count int) {}
 
-func forwardGeneric(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
+func forwardGeneric(alpha view.Rows[float64], boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 }
 
 // Use calls every kernel.
@@ -83,7 +83,7 @@ func Use(x []float64, index []int32) {
 	scale(x, 2)
 	_ = maxIndex(index)
 	toColumns(view.Rows[float64]{}, view.Rows[float64]{}, 1)
-	forward(x, x, x, view.Rows[float64]{}, x, 0, 1)
+	forward(view.Rows[float64]{}, x, x, view.Rows[float64]{}, x, 0, 1)
 }
 `)
 	module := t.TempDir()

@@ -397,6 +397,8 @@ func moves(t asm.Type) []Op {
 			return dst
 		}),
 		spreadFour("spreadLane", t, func(v vectors) asm.Vec { return v.x }, func(x, _, _ []uint64) []uint64 { return x }),
+		perVector("storeLast", t, t, func(dst asm.Array, v vectors) { dst.StoreLast(v.x) },
+			func(x, _, _ []uint64) uint64 { return x[len(x)-1] }),
 		firstFour("storeFour", t, t, func(v vectors) asm.Vec { return v.x },
 			func(x, _, _ []uint64) []uint64 { return x[:4] }),
 		firstFour("storeFourUniform", t, t, func(v vectors) asm.Vec {
