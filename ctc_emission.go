@@ -248,19 +248,20 @@ func (m *emission[F]) make(from, to int) bool {
 	if m.expByClass && m.scores != Probabilities && !fromDouble {
 		m.byClass.exp(at, 0, m.x.From(from), frames)
 	}
-	var least float64
-	plain := true
+	var plain bool
 	switch {
 	case m.scores == Probabilities:
-		if least = m.emitProbabilities(y, from, frames); least != least {
+		least := m.emitProbabilities(y, from, frames)
+		if least != least {
 			return false
 		}
 		for r := range leasts {
 			leasts[r] = least
 		}
+		plain = least >= leastEmission
 	case m.expByClass && m.scores == Logits:
-		least = m.byClass.emit(y, at, m.target.symbols, leasts)
-		plain = m.byClass.allInRange(frames)
+		plain = m.byClass.emit(y, at, m.target.symbols, leasts)
+		plain = m.byClass.allInRange(frames) && plain
 	default:
 		if m.scores == Logits && !m.deferSoftmax {
 			for r := range frames { // first: it brings the scores into the cache
@@ -273,11 +274,10 @@ func (m *emission[F]) make(from, to int) bool {
 		if m.expByClass && fromDouble {
 			m.byClass.narrow(at, &m.double, frames)
 		}
-		least = m.double.emit(y, 0, m.places, leasts)
-		plain = m.double.allInRange(frames)
+		plain = m.double.emit(y, 0, m.places, leasts)
+		plain = m.double.allInRange(frames) && plain
 	}
 	clear(kinds)
-	plain = plain && least >= leastEmission
 	if !plain {
 		if !m.settle(from, kinds) {
 			return false
@@ -474,7 +474,8 @@ func (m *emission[F]) settleFrame(t, r int, f *openFrame) bool {
 		if byClass {
 			far, near = nearestOf(m.x.Row(t), p.top[r])
 		} else {
-			far, near = nearestOf(m.readScores(t, r, 1).Row(0), m.double.top[r])
+			scores := m.readScores(t, r, 1)
+			far, near = nearestOf(scores.Row(0), m.double.top[r])
 		}
 		if byClass && far == math.Inf(-1) && math.Abs(float64(p.top[r])) <= fp.MaxScore+leastScore {
 			// In range, be they relative to the best of all or to the best that the target names.
@@ -577,7 +578,8 @@ func (m *emission[F]) distinctClasses() []int32 {
 // best score of what the target names.
 func (m *emission[F]) widen(t, r int, best float64) {
 	stride := m.double.rows.Stride
-	x := m.readScores(t, r, 1).Row(0)
+	scores := m.readScores(t, r, 1)
+	x := scores.Row(0)
 	m.wide = workspace.Resize(m.wide, 2*stride)
 	v, e := m.wide[:stride], m.wide[stride:]
 	for at := 0; at < m.columns; at += block {

@@ -1,8 +1,6 @@
 package trellis
 
 import (
-	"math"
-
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
 	"github.com/gotrellis/trellis/internal/workspace"
@@ -59,38 +57,38 @@ func (p *expRows[F]) allInRange(frames int) bool {
 	return true
 }
 
-// emit makes the emissions y of a group of len(leasts) frames, from row at on, and the least of each. It returns
-// the least of all, or NaN if one is not finite.
-func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, leasts []float64) (least float64) {
-	least = math.Inf(1)
-	r := 0
+// emit makes the emissions y of a group of len(leasts) frames, from row at on, and the least of each. It reports
+// whether all are finite and at least leastEmission.
+func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, leasts []float64) (plain bool) {
+	plain = true
+	r, x := 0, p.rows.Data[at*p.rows.Stride:]
 	if p.columns < len(index) { // else there are more classes to turn round than emissions to make
 		size := frameBlock * p.columns
 		p.blocks = workspace.Resize(p.blocks, 2*size)
-		var poison F
 		for ; r+blockFrames <= len(leasts); r += blockFrames {
-			poison += toBlocks(p.blocks, size, view.Of(p.rows.From(at+r).Data, p.columns, p.rows.Stride))
-			for b := range blockFrames / frameBlock {
-				frame := r + b*frameBlock
-				emitBlock(y.From(frame), p.blocks[b*size:], index, leasts[frame:], p.blockScratch[:])
+			if toBlocks(p.blocks, size, view.Of(x[r*p.rows.Stride:], p.columns, p.rows.Stride)) != 0 {
+				plain = false
+			}
+			for k := r; k < r+blockFrames; k += frameBlock {
+				emitBlock(view.Of(y.Data[k*y.Stride:], y.Columns, y.Stride), p.blocks[(k-r)/frameBlock*size:], index, leasts[k:], p.blockScratch[:])
 			}
 		}
-		all := math.Float64bits(least) // whose order is that of numbers that are not negative
-		for _, l := range leasts[:r] {
-			all = min(all, math.Float64bits(l))
+		for _, least := range leasts[:r] {
+			if least < leastEmission {
+				plain = false
+			}
 		}
-		least = math.Float64frombits(all) + float64(poison)
 	}
 	perCall := max(1, block/len(index))
 	for ; r < len(leasts); r += perCall {
 		rows := leasts[r:min(r+perCall, len(leasts))]
-		l := float64(emit(y.From(r), p.rows.From(at+r), index, len(rows)))
+		least := float64(emit(view.Of(y.Data[r*y.Stride:], y.Columns, y.Stride), view.Of(x[r*p.rows.Stride:], p.rows.Columns, p.rows.Stride), index, len(rows)))
 		for k := range rows {
-			if rows[k] = l; l == 0 { // of which?
+			if rows[k] = least; least == 0 { // of which?
 				rows[k] = float64(emit(y.From(r+k), p.rows.From(at+r+k), index, 1))
 			}
 		}
-		least = min(least, l)
+		plain = plain && least >= leastEmission
 	}
-	return least
+	return plain
 }

@@ -31,12 +31,13 @@ type ctcSequence[F Float] struct {
 
 	// Occupancies are kept for a panel, and added up by class, or for a group: then kept is the positions
 	// that have any.
-	occupancy []float64
-	kept      view.Span
-	sums      view.Rows[float64] // see addOccupanciesGeneric; 0 between groups
-	few       []int32            // the classes that sums have columns for, those of the target, or nil for all
-	offsets   []int32
-	sumRows   view.Rows[F]
+	occupancy      []float64
+	occupancyWidth int
+	kept           view.Span
+	sums           view.Rows[float64] // see addOccupanciesGeneric; 0 between groups
+	few            []int32            // the classes that sums have columns for, those of the target, or nil for all
+	offsets        []int32
+	sumRows        view.Rows[F]
 }
 
 var ctcSequences workspace.Pools
@@ -127,7 +128,9 @@ func (s *ctcSequence[F]) fill(from, to int, value F) {
 func (s *ctcSequence[F]) writeGradient(probability number) {
 	m := &s.trellis.emission
 	s.rowScale = s.scale / probability.v
+	s.occupancyWidth = m.target.width
 	if m.expByClass {
+		s.occupancyWidth = min(m.target.width, panelWidth)
 		columns := s.x.Columns
 		// A class of few takes as long in each frame as four when rows of all are made.
 		if s.few = m.distinctClasses(); 4*len(s.few) <= columns {
@@ -147,6 +150,7 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 			s.offsets[i] = int32(8 * frameBlock * s.columnOf(c))
 		}
 	}
+	s.occupancy = workspace.Resize(s.occupancy, groupFrames*s.occupancyWidth)
 	s.trellis.backward(probability, s)
 	m.stream.flush()
 	m.summed = s.frames
@@ -155,16 +159,14 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 // rows returns where the occupancies of a panel go: by class they are added up for each panel, else all
 // of a group are kept.
 func (s *ctcSequence[F]) rows(p panel) view.Rows[float64] {
-	m := &s.trellis.emission
-	width, at := m.target.width, p.positions.From
-	if m.expByClass {
-		width, at = min(width, panelWidth), 0
+	at := p.positions.From
+	if s.trellis.emission.expByClass {
+		at = 0
 	} else {
 		s.kept.From = at
 		s.kept.To = max(s.kept.To, p.positions.To)
 	}
-	s.occupancy = workspace.Resize(s.occupancy, groupFrames*width)
-	return view.Of(s.occupancy[at:], p.positions.Len(), width)
+	return view.Of(s.occupancy[at:], p.positions.Len(), s.occupancyWidth)
 }
 
 // add takes in the occupancies of a panel.

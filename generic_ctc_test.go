@@ -279,7 +279,9 @@ func testBackward(t *testing.T) {
 			alpha1, y1, factors1 := kerneltest.Constant(c, alpha), kerneltest.Constant(c, y), kerneltest.Constant(c, factors)
 			backwardGeneric(view.Of(want, n, stride), wantBlanks, wantBeta, wantColumn, alpha, p.rows(y), factors, nil, n)
 			sums := make([]float64, 8*p.frames)
-			c.Call(func() { backward(view.Of(occupancy, n, stride), blanks, beta, column, alpha1, p.rows(y1), factors1, sums, n) })
+			c.Call(func() {
+				backward(view.Of(occupancy, n, stride), blanks, beta, column, alpha1, p.rows(y1), factors1, sums, n)
+			})
 			kerneltest.Same(c, "occupancy", want, occupancy)
 			kerneltest.Same(c, "blanks", wantBlanks, blanks)
 			kerneltest.Same(c, "beta", wantBeta, beta)

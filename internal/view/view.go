@@ -16,11 +16,13 @@ type Rows[T any] struct {
 // Of returns rows of so many columns, stride elements apart.
 func Of[T any](data []T, columns, stride int) Rows[T] { return Rows[T]{data, columns, stride} }
 
+// Methods have pointers: the compiler keeps no struct of more than 32 bytes in registers, and copies a value.
+
 // Row returns row i.
-func (r Rows[T]) Row(i int) []T { return r.Data[i*r.Stride:][:r.Columns] }
+func (r *Rows[T]) Row(i int) []T { return r.Data[i*r.Stride:][:r.Columns] }
 
 // From returns the rows from row i on.
-func (r Rows[T]) From(i int) Rows[T] { return Rows[T]{r.Data[i*r.Stride:], r.Columns, r.Stride} }
+func (r *Rows[T]) From(i int) Rows[T] { return Rows[T]{r.Data[i*r.Stride:], r.Columns, r.Stride} }
 
 // Span is the integers from From up to, but not including, To.
 type Span struct{ From, To int }
