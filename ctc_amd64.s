@@ -1981,518 +1981,647 @@ end2:
 	VZEROUPPER
 	RET
 
-// func emitF32AVX512(y []float64, p []float32, index []int32, yStride int, pStride int, rows int) (least float32)
+// func emitF32AVX512(y []float64, p []float32, index []int32, leasts []float64, yStride int, pStride int) (poison float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·emitF32AVX512(SB), NOSPLIT, $0-100
-	VBROADCASTSD constants<>+1056(SB), Z0
-	VPXORD       Z1, Z1, Z1
+TEXT ·emitF32AVX512(SB), NOSPLIT, $0-116
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+1056(SB), Z1
 	MOVQ         y_base+0(FP), AX
 	MOVQ         p_base+24(FP), CX
-	MOVQ         pStride+80(FP), DX
-	CMPQ         DX, $+16
+	MOVQ         leasts_base+72(FP), DX
+	VMOVAPS      Z0, Z2
+	MOVQ         pStride+104(FP), BX
+	CMPQ         BX, $+16
 	JNE          endif2
-	MOVQ         rows+88(FP), DX
-	CMPQ         DX, $+0
+	MOVQ         leasts_len+80(FP), BX
+	CMPQ         BX, $+0
 	JLE          end4
 
 loop3:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end6
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVAPS Z1, Z3
+	CMPQ    R8, $+0
+	JLE     end6
 
 loop5:
-	VMOVUPS       (BX), Z2
-	VPERMPS       (CX), Z2, Z2
-	VMINPS        Z0, Z2, Z0
-	VSUBPS        Z2, Z2, Z5
-	VADDPS        Z1, Z5, Z1
-	VCVTPS2PD     Y2, Z5
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VMOVUPS       Z5, (SI)
-	VMOVUPS       Z2, 64(SI)
-	ADDQ          $+128, SI
-	ADDQ          $+64, BX
-	SUBQ          $+16, DI
-	CMPQ          DI, $+0
+	VMOVUPS       (SI), Z4
+	VPERMPS       (CX), Z4, Z4
+	VMINPS        Z3, Z4, Z3
+	VSUBPS        Z4, Z4, Z6
+	VADDPS        Z2, Z6, Z2
+	VCVTPS2PD     Y4, Z6
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VMOVUPS       Z6, (DI)
+	VMOVUPS       Z4, 64(DI)
+	ADDQ          $+128, DI
+	ADDQ          $+64, SI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
 	JGT           loop5
 
 end6:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMINPS        Y4, Y3, Y5
+	VEXTRACTF64X2 $0x01, Y5, X3
+	VMINPS        X3, X5, X5
+	VPERMILPD     $0x01, X5, X3
+	VMINPS        X3, X5, X5
+	VMOVSHDUP     X5, X3
+	VMINPS        X3, X5, X5
+	VADDPS        Z0, Z5, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVSD        X4, (DX)
+	ADDQ          $+8, DX
+	MOVQ          yStride+96(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, AX
+	MOVQ          pStride+104(FP), SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, CX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop3
 
 end4:
 	JMP done1
 
 endif2:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+32
+	MOVQ pStride+104(FP), BX
+	CMPQ BX, $+32
 	JNE  endif7
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
+	MOVQ leasts_len+80(FP), BX
+	CMPQ BX, $+0
 	JLE  end9
 
 loop8:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end11
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVAPS Z1, Z3
+	CMPQ    R8, $+0
+	JLE     end11
 
 loop10:
-	VMOVUPS       (BX), Z2
+	VMOVUPS       (SI), Z4
 	VMOVUPS       (CX), Z5
-	VPERMT2PS     64(CX), Z2, Z5
-	VMINPS        Z0, Z5, Z0
-	VSUBPS        Z5, Z5, Z2
-	VADDPS        Z1, Z2, Z1
-	VCVTPS2PD     Y5, Z2
-	VEXTRACTF64X4 $0x01, Z5, Y3
-	VCVTPS2PD     Y3, Z5
-	VMOVUPS       Z2, (SI)
-	VMOVUPS       Z5, 64(SI)
-	ADDQ          $+128, SI
-	ADDQ          $+64, BX
-	SUBQ          $+16, DI
-	CMPQ          DI, $+0
+	VPERMT2PS     64(CX), Z4, Z5
+	VMINPS        Z3, Z5, Z3
+	VSUBPS        Z5, Z5, Z4
+	VADDPS        Z2, Z4, Z2
+	VCVTPS2PD     Y5, Z4
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VMOVUPS       Z4, (DI)
+	VMOVUPS       Z5, 64(DI)
+	ADDQ          $+128, DI
+	ADDQ          $+64, SI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
 	JGT           loop10
 
 end11:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop8
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMINPS        Y4, Y3, Y6
+	VEXTRACTF64X2 $0x01, Y6, X3
+	VMINPS        X3, X6, X6
+	VPERMILPD     $0x01, X6, X3
+	VMINPS        X3, X6, X6
+	VMOVSHDUP     X6, X3
+	VMINPS        X3, X6, X6
+	VADDPS        Z0, Z6, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVSD        X4, (DX)
+	ADDQ          $+8, DX
+	MOVQ          yStride+96(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, AX
+	MOVQ          pStride+104(FP), SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, CX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop8
 
 end9:
 	JMP done1
 
 endif7:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+48
+	MOVQ pStride+104(FP), BX
+	CMPQ BX, $+48
 	JNE  endif12
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
+	MOVQ leasts_len+80(FP), BX
+	CMPQ BX, $+0
 	JLE  end14
 
 loop13:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end16
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVAPS Z1, Z3
+	CMPQ    R8, $+0
+	JLE     end16
 
 loop15:
-	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
+	VMOVUPS       (SI), Z4
+	VPTESTMD.BCST constants<>+1088(SB), Z4, K1
 	VMOVUPS       (CX), Z5
-	VPERMT2PS     64(CX), Z2, Z5
-	VPERMPS       128(CX), Z2, K1, Z5
-	VMINPS        Z0, Z5, Z0
-	VSUBPS        Z5, Z5, Z2
-	VADDPS        Z1, Z2, Z1
-	VCVTPS2PD     Y5, Z2
-	VEXTRACTF64X4 $0x01, Z5, Y3
-	VCVTPS2PD     Y3, Z5
-	VMOVUPS       Z2, (SI)
-	VMOVUPS       Z5, 64(SI)
-	ADDQ          $+128, SI
-	ADDQ          $+64, BX
-	SUBQ          $+16, DI
-	CMPQ          DI, $+0
+	VPERMT2PS     64(CX), Z4, Z5
+	VPERMPS       128(CX), Z4, K1, Z5
+	VMINPS        Z3, Z5, Z3
+	VSUBPS        Z5, Z5, Z4
+	VADDPS        Z2, Z4, Z2
+	VCVTPS2PD     Y5, Z4
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VMOVUPS       Z4, (DI)
+	VMOVUPS       Z5, 64(DI)
+	ADDQ          $+128, DI
+	ADDQ          $+64, SI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
 	JGT           loop15
 
 end16:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop13
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMINPS        Y4, Y3, Y6
+	VEXTRACTF64X2 $0x01, Y6, X3
+	VMINPS        X3, X6, X6
+	VPERMILPD     $0x01, X6, X3
+	VMINPS        X3, X6, X6
+	VMOVSHDUP     X6, X3
+	VMINPS        X3, X6, X6
+	VADDPS        Z0, Z6, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVSD        X4, (DX)
+	ADDQ          $+8, DX
+	MOVQ          yStride+96(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, AX
+	MOVQ          pStride+104(FP), SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, CX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop13
 
 end14:
 	JMP done1
 
 endif12:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+64
+	MOVQ pStride+104(FP), BX
+	CMPQ BX, $+64
 	JNE  endif17
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
+	MOVQ leasts_len+80(FP), BX
+	CMPQ BX, $+0
 	JLE  end19
 
 loop18:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end21
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVAPS Z1, Z3
+	CMPQ    R8, $+0
+	JLE     end21
 
 loop20:
-	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
+	VMOVUPS       (SI), Z4
+	VPTESTMD.BCST constants<>+1088(SB), Z4, K1
 	VMOVUPS       (CX), Z5
-	VPERMT2PS     64(CX), Z2, Z5
+	VPERMT2PS     64(CX), Z4, Z5
 	VMOVUPS       128(CX), Z6
-	VPERMT2PS     192(CX), Z2, Z6
+	VPERMT2PS     192(CX), Z4, Z6
 	VMOVAPS       Z6, K1, Z5
-	VMINPS        Z0, Z5, Z0
-	VSUBPS        Z5, Z5, Z2
-	VADDPS        Z1, Z2, Z1
-	VCVTPS2PD     Y5, Z2
-	VEXTRACTF64X4 $0x01, Z5, Y3
-	VCVTPS2PD     Y3, Z5
-	VMOVUPS       Z2, (SI)
-	VMOVUPS       Z5, 64(SI)
-	ADDQ          $+128, SI
-	ADDQ          $+64, BX
-	SUBQ          $+16, DI
-	CMPQ          DI, $+0
+	VMINPS        Z3, Z5, Z3
+	VSUBPS        Z5, Z5, Z4
+	VADDPS        Z2, Z4, Z2
+	VCVTPS2PD     Y5, Z4
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VMOVUPS       Z4, (DI)
+	VMOVUPS       Z5, 64(DI)
+	ADDQ          $+128, DI
+	ADDQ          $+64, SI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
 	JGT           loop20
 
 end21:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop18
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMINPS        Y4, Y3, Y7
+	VEXTRACTF64X2 $0x01, Y7, X3
+	VMINPS        X3, X7, X7
+	VPERMILPD     $0x01, X7, X3
+	VMINPS        X3, X7, X7
+	VMOVSHDUP     X7, X3
+	VMINPS        X3, X7, X7
+	VADDPS        Z0, Z7, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVSD        X4, (DX)
+	ADDQ          $+8, DX
+	MOVQ          yStride+96(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, AX
+	MOVQ          pStride+104(FP), SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, CX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop18
 
 end19:
 	JMP done1
 
 endif17:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+80
+	MOVQ pStride+104(FP), BX
+	CMPQ BX, $+80
 	JNE  endif22
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
+	MOVQ leasts_len+80(FP), BX
+	CMPQ BX, $+0
 	JLE  end24
 
 loop23:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end26
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVAPS Z1, Z3
+	CMPQ    R8, $+0
+	JLE     end26
 
 loop25:
-	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1120(SB), Z2, K2
+	VMOVUPS       (SI), Z4
+	VPTESTMD.BCST constants<>+1088(SB), Z4, K1
+	VPTESTMD.BCST constants<>+1120(SB), Z4, K2
 	VMOVUPS       (CX), Z5
-	VPERMT2PS     64(CX), Z2, Z5
+	VPERMT2PS     64(CX), Z4, Z5
 	VMOVUPS       128(CX), Z6
-	VPERMT2PS     192(CX), Z2, Z6
+	VPERMT2PS     192(CX), Z4, Z6
 	VMOVAPS       Z6, K1, Z5
-	VPERMPS       256(CX), Z2, K2, Z5
-	VMINPS        Z0, Z5, Z0
-	VSUBPS        Z5, Z5, Z2
-	VADDPS        Z1, Z2, Z1
-	VCVTPS2PD     Y5, Z2
-	VEXTRACTF64X4 $0x01, Z5, Y3
-	VCVTPS2PD     Y3, Z5
-	VMOVUPS       Z2, (SI)
-	VMOVUPS       Z5, 64(SI)
-	ADDQ          $+128, SI
-	ADDQ          $+64, BX
-	SUBQ          $+16, DI
-	CMPQ          DI, $+0
+	VPERMPS       256(CX), Z4, K2, Z5
+	VMINPS        Z3, Z5, Z3
+	VSUBPS        Z5, Z5, Z4
+	VADDPS        Z2, Z4, Z2
+	VCVTPS2PD     Y5, Z4
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VMOVUPS       Z4, (DI)
+	VMOVUPS       Z5, 64(DI)
+	ADDQ          $+128, DI
+	ADDQ          $+64, SI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
 	JGT           loop25
 
 end26:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop23
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMINPS        Y4, Y3, Y7
+	VEXTRACTF64X2 $0x01, Y7, X3
+	VMINPS        X3, X7, X7
+	VPERMILPD     $0x01, X7, X3
+	VMINPS        X3, X7, X7
+	VMOVSHDUP     X7, X3
+	VMINPS        X3, X7, X7
+	VADDPS        Z0, Z7, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVSD        X4, (DX)
+	ADDQ          $+8, DX
+	MOVQ          yStride+96(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, AX
+	MOVQ          pStride+104(FP), SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, CX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop23
 
 end24:
 	JMP done1
 
 endif22:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+96
+	MOVQ pStride+104(FP), BX
+	CMPQ BX, $+96
 	JNE  endif27
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
+	MOVQ leasts_len+80(FP), BX
+	CMPQ BX, $+0
 	JLE  end29
 
 loop28:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end31
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVAPS Z1, Z3
+	CMPQ    R8, $+0
+	JLE     end31
 
 loop30:
-	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1120(SB), Z2, K2
+	VMOVUPS       (SI), Z4
+	VPTESTMD.BCST constants<>+1088(SB), Z4, K1
+	VPTESTMD.BCST constants<>+1120(SB), Z4, K2
 	VMOVUPS       (CX), Z5
-	VPERMT2PS     64(CX), Z2, Z5
+	VPERMT2PS     64(CX), Z4, Z5
 	VMOVUPS       128(CX), Z6
-	VPERMT2PS     192(CX), Z2, Z6
+	VPERMT2PS     192(CX), Z4, Z6
 	VMOVAPS       Z6, K1, Z5
 	VMOVUPS       256(CX), Z6
-	VPERMT2PS     320(CX), Z2, Z6
+	VPERMT2PS     320(CX), Z4, Z6
 	VMOVAPS       Z6, K2, Z5
-	VMINPS        Z0, Z5, Z0
-	VSUBPS        Z5, Z5, Z2
-	VADDPS        Z1, Z2, Z1
-	VCVTPS2PD     Y5, Z2
-	VEXTRACTF64X4 $0x01, Z5, Y3
-	VCVTPS2PD     Y3, Z5
-	VMOVUPS       Z2, (SI)
-	VMOVUPS       Z5, 64(SI)
-	ADDQ          $+128, SI
-	ADDQ          $+64, BX
-	SUBQ          $+16, DI
-	CMPQ          DI, $+0
+	VMINPS        Z3, Z5, Z3
+	VSUBPS        Z5, Z5, Z4
+	VADDPS        Z2, Z4, Z2
+	VCVTPS2PD     Y5, Z4
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VMOVUPS       Z4, (DI)
+	VMOVUPS       Z5, 64(DI)
+	ADDQ          $+128, DI
+	ADDQ          $+64, SI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
 	JGT           loop30
 
 end31:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop28
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMINPS        Y4, Y3, Y7
+	VEXTRACTF64X2 $0x01, Y7, X3
+	VMINPS        X3, X7, X7
+	VPERMILPD     $0x01, X7, X3
+	VMINPS        X3, X7, X7
+	VMOVSHDUP     X7, X3
+	VMINPS        X3, X7, X7
+	VADDPS        Z0, Z7, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVSD        X4, (DX)
+	ADDQ          $+8, DX
+	MOVQ          yStride+96(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, AX
+	MOVQ          pStride+104(FP), SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, CX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop28
 
 end29:
 	JMP done1
 
 endif27:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+112
+	MOVQ pStride+104(FP), BX
+	CMPQ BX, $+112
 	JNE  endif32
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
+	MOVQ leasts_len+80(FP), BX
+	CMPQ BX, $+0
 	JLE  end34
 
 loop33:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end36
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVAPS Z1, Z3
+	CMPQ    R8, $+0
+	JLE     end36
 
 loop35:
-	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1120(SB), Z2, K2
+	VMOVUPS       (SI), Z4
+	VPTESTMD.BCST constants<>+1088(SB), Z4, K1
+	VPTESTMD.BCST constants<>+1120(SB), Z4, K2
 	VMOVUPS       (CX), Z5
-	VPERMT2PS     64(CX), Z2, Z5
+	VPERMT2PS     64(CX), Z4, Z5
 	VMOVUPS       128(CX), Z6
-	VPERMT2PS     192(CX), Z2, Z6
+	VPERMT2PS     192(CX), Z4, Z6
 	VMOVAPS       Z6, K1, Z5
 	VMOVUPS       256(CX), Z6
-	VPERMT2PS     320(CX), Z2, Z6
-	VPERMPS       384(CX), Z2, K1, Z6
+	VPERMT2PS     320(CX), Z4, Z6
+	VPERMPS       384(CX), Z4, K1, Z6
 	VMOVAPS       Z6, K2, Z5
-	VMINPS        Z0, Z5, Z0
-	VSUBPS        Z5, Z5, Z2
-	VADDPS        Z1, Z2, Z1
-	VCVTPS2PD     Y5, Z2
-	VEXTRACTF64X4 $0x01, Z5, Y3
-	VCVTPS2PD     Y3, Z5
-	VMOVUPS       Z2, (SI)
-	VMOVUPS       Z5, 64(SI)
-	ADDQ          $+128, SI
-	ADDQ          $+64, BX
-	SUBQ          $+16, DI
-	CMPQ          DI, $+0
+	VMINPS        Z3, Z5, Z3
+	VSUBPS        Z5, Z5, Z4
+	VADDPS        Z2, Z4, Z2
+	VCVTPS2PD     Y5, Z4
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VMOVUPS       Z4, (DI)
+	VMOVUPS       Z5, 64(DI)
+	ADDQ          $+128, DI
+	ADDQ          $+64, SI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
 	JGT           loop35
 
 end36:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop33
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMINPS        Y4, Y3, Y7
+	VEXTRACTF64X2 $0x01, Y7, X3
+	VMINPS        X3, X7, X7
+	VPERMILPD     $0x01, X7, X3
+	VMINPS        X3, X7, X7
+	VMOVSHDUP     X7, X3
+	VMINPS        X3, X7, X7
+	VADDPS        Z0, Z7, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVSD        X4, (DX)
+	ADDQ          $+8, DX
+	MOVQ          yStride+96(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, AX
+	MOVQ          pStride+104(FP), SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, CX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop33
 
 end34:
 	JMP done1
 
 endif32:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+128
+	MOVQ pStride+104(FP), BX
+	CMPQ BX, $+128
 	JNE  endif37
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
+	MOVQ leasts_len+80(FP), BX
+	CMPQ BX, $+0
 	JLE  end39
 
 loop38:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end41
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVAPS Z1, Z3
+	CMPQ    R8, $+0
+	JLE     end41
 
 loop40:
-	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1120(SB), Z2, K2
+	VMOVUPS       (SI), Z4
+	VPTESTMD.BCST constants<>+1088(SB), Z4, K1
+	VPTESTMD.BCST constants<>+1120(SB), Z4, K2
 	VMOVUPS       (CX), Z5
-	VPERMT2PS     64(CX), Z2, Z5
+	VPERMT2PS     64(CX), Z4, Z5
 	VMOVUPS       128(CX), Z6
-	VPERMT2PS     192(CX), Z2, Z6
+	VPERMT2PS     192(CX), Z4, Z6
 	VMOVAPS       Z6, K1, Z5
 	VMOVUPS       256(CX), Z6
-	VPERMT2PS     320(CX), Z2, Z6
-	VMOVUPS       384(CX), Z7
-	VPERMT2PS     448(CX), Z2, Z7
-	VMOVAPS       Z7, K1, Z6
+	VPERMT2PS     320(CX), Z4, Z6
+	VMOVUPS       384(CX), Z8
+	VPERMT2PS     448(CX), Z4, Z8
+	VMOVAPS       Z8, K1, Z6
 	VMOVAPS       Z6, K2, Z5
-	VMINPS        Z0, Z5, Z0
-	VSUBPS        Z5, Z5, Z2
-	VADDPS        Z1, Z2, Z1
-	VCVTPS2PD     Y5, Z2
-	VEXTRACTF64X4 $0x01, Z5, Y3
-	VCVTPS2PD     Y3, Z5
-	VMOVUPS       Z2, (SI)
-	VMOVUPS       Z5, 64(SI)
-	ADDQ          $+128, SI
-	ADDQ          $+64, BX
-	SUBQ          $+16, DI
-	CMPQ          DI, $+0
+	VMINPS        Z3, Z5, Z3
+	VSUBPS        Z5, Z5, Z4
+	VADDPS        Z2, Z4, Z2
+	VCVTPS2PD     Y5, Z4
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VMOVUPS       Z4, (DI)
+	VMOVUPS       Z5, 64(DI)
+	ADDQ          $+128, DI
+	ADDQ          $+64, SI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
 	JGT           loop40
 
 end41:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop38
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMINPS        Y4, Y3, Y7
+	VEXTRACTF64X2 $0x01, Y7, X3
+	VMINPS        X3, X7, X7
+	VPERMILPD     $0x01, X7, X3
+	VMINPS        X3, X7, X7
+	VMOVSHDUP     X7, X3
+	VMINPS        X3, X7, X7
+	VADDPS        Z0, Z7, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVSD        X4, (DX)
+	ADDQ          $+8, DX
+	MOVQ          yStride+96(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, AX
+	MOVQ          pStride+104(FP), SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, CX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop38
 
 end39:
 	JMP done1
 
 endif37:
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
+	MOVQ leasts_len+80(FP), BX
+	CMPQ BX, $+0
 	JLE  end43
 
 loop42:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end45
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVAPS Z1, Z3
+	CMPQ    R8, $+0
+	JLE     end45
 
 loop44:
-	VMOVUPS       (BX), Z5
-	VPXORD        Z2, Z2, Z2
+	VMOVUPS       (SI), Z4
+	VPXORD        Z5, Z5, Z5
 	KXNORW        K0, K0, K1
-	VGATHERDPS    (CX)(Z5*4), K1, Z2
-	VMINPS        Z0, Z2, Z0
-	VSUBPS        Z2, Z2, Z5
-	VADDPS        Z1, Z5, Z1
-	VCVTPS2PD     Y2, Z5
-	VEXTRACTF64X4 $0x01, Z2, Y3
-	VCVTPS2PD     Y3, Z6
-	VMOVUPS       Z5, (SI)
-	VMOVUPS       Z6, 64(SI)
-	ADDQ          $+128, SI
-	ADDQ          $+64, BX
-	SUBQ          $+16, DI
-	CMPQ          DI, $+0
+	VGATHERDPS    (CX)(Z4*4), K1, Z5
+	VMINPS        Z3, Z5, Z3
+	VSUBPS        Z5, Z5, Z4
+	VADDPS        Z2, Z4, Z2
+	VCVTPS2PD     Y5, Z4
+	VEXTRACTF64X4 $0x01, Z5, Y6
+	VCVTPS2PD     Y6, Z7
+	VMOVUPS       Z4, (DI)
+	VMOVUPS       Z7, 64(DI)
+	ADDQ          $+128, DI
+	ADDQ          $+64, SI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
 	JGT           loop44
 
 end45:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop42
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMINPS        Y4, Y3, Y6
+	VEXTRACTF64X2 $0x01, Y6, X3
+	VMINPS        X3, X6, X6
+	VPERMILPD     $0x01, X6, X3
+	VMINPS        X3, X6, X6
+	VMOVSHDUP     X6, X3
+	VMINPS        X3, X6, X6
+	VADDPS        Z0, Z6, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVSD        X4, (DX)
+	ADDQ          $+8, DX
+	MOVQ          yStride+96(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, AX
+	MOVQ          pStride+104(FP), SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, CX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop42
 
 end43:
 done1:
-	VEXTRACTF64X4 $0x01, Z0, Y2
-	VMINPS        Y2, Y0, Y3
-	VEXTRACTF64X2 $0x01, Y3, X0
-	VMINPS        X0, X3, X3
-	VPERMILPD     $0x01, X3, X0
-	VMINPS        X0, X3, X3
-	VMOVSHDUP     X3, X0
-	VMINPS        X0, X3, X3
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y0, Y1, Y4
-	VEXTRACTF64X2 $0x01, Y4, X0
-	VADDPS        X0, X4, X4
-	VPERMILPD     $0x01, X4, X0
-	VADDPS        X0, X4, X4
-	VMOVSHDUP     X4, X0
-	VADDPS        X0, X4, X4
-	VADDPS        Z4, Z3, Z0
-	VMOVSS        X0, least+96(FP)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, poison+112(FP)
 	VZEROUPPER
 	RET
 
-// func emitF32AVX2(y []float64, p []float32, index []int32, yStride int, pStride int, rows int) (least float32)
+// func emitF32AVX2(y []float64, p []float32, index []int32, leasts []float64, yStride int, pStride int) (poison float32)
 // Requires: AVX, AVX2
-TEXT ·emitF32AVX2(SB), NOSPLIT, $0-100
-	MOVQ    y_base+0(FP), AX
-	MOVQ    p_base+24(FP), CX
-	VMOVUPS constants<>+1056(SB), Y0
-	VMOVUPS constants<>+1056(SB), Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	MOVQ    pStride+80(FP), DX
-	CMPQ    DX, $+16
-	JNE     endif2
-	MOVQ    rows+88(FP), DX
-	CMPQ    DX, $+0
-	JLE     end4
+TEXT ·emitF32AVX2(SB), NOSPLIT, $0-116
+	MOVQ   y_base+0(FP), AX
+	MOVQ   p_base+24(FP), CX
+	MOVQ   leasts_base+72(FP), DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   pStride+104(FP), BX
+	CMPQ   BX, $+16
+	JNE    endif2
+	MOVQ   leasts_len+80(FP), BX
+	CMPQ   BX, $+0
+	JLE    end4
 
 loop3:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end6
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVUPS constants<>+1056(SB), Y2
+	VMOVUPS constants<>+1056(SB), Y3
+	CMPQ    R8, $+0
+	JLE     end6
 
 loop5:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
 	VPSLLD       $0x1c, Y4, Y7
 	VPERMPS      (CX), Y4, Y6
 	VPERMPS      32(CX), Y4, Y4
@@ -2501,60 +2630,79 @@ loop5:
 	VPERMPS      (CX), Y5, Y4
 	VPERMPS      32(CX), Y5, Y5
 	VBLENDVPS    Y7, Y5, Y4, Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
+	VMINPS       Y2, Y6, Y2
+	VMINPS       Y3, Y4, Y3
 	VSUBPS       Y6, Y6, Y5
 	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
+	VADDPS       Y0, Y5, Y0
+	VADDPS       Y1, Y7, Y1
 	VEXTRACTF128 $0x01, Y6, X5
 	VCVTPS2PD    X6, Y6
 	VCVTPS2PD    X5, Y5
 	VEXTRACTF128 $0x01, Y4, X7
 	VCVTPS2PD    X4, Y4
 	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	ADDQ         $+128, SI
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+0
+	VMOVUPS      Y6, (DI)
+	VMOVUPS      Y5, 32(DI)
+	VMOVUPS      Y4, 64(DI)
+	VMOVUPS      Y7, 96(DI)
+	ADDQ         $+128, DI
+	ADDQ         $+64, SI
+	SUBQ         $+16, R8
+	CMPQ         R8, $+0
 	JGT          loop5
 
 end6:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop3
+	VMINPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMINPS       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VMINPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VMINPS       X3, X2, X2
+	VXORPS       Y3, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y3
+	VCVTPS2PD    X4, Y4
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X4, Y2
+	VMOVSD       X3, (DX)
+	ADDQ         $+8, DX
+	MOVQ         yStride+96(FP), SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	MOVQ         pStride+104(FP), SI
+	SHLQ         $0x02, SI
+	ADDQ         SI, CX
+	SUBQ         $+1, BX
+	CMPQ         BX, $+0
+	JGT          loop3
 
 end4:
 	JMP done1
 
 endif2:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+32
+	MOVQ pStride+104(FP), BX
+	CMPQ BX, $+32
 	JNE  endif7
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
+	MOVQ leasts_len+80(FP), BX
+	CMPQ BX, $+0
 	JLE  end9
 
 loop8:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end11
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVUPS constants<>+1056(SB), Y2
+	VMOVUPS constants<>+1056(SB), Y3
+	CMPQ    R8, $+0
+	JLE     end11
 
 loop10:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
 	VPSLLD       $0x1c, Y4, Y7
 	VPERMPS      (CX), Y4, Y6
 	VPERMPS      32(CX), Y4, Y8
@@ -2573,282 +2721,319 @@ loop10:
 	VBLENDVPS    Y7, Y9, Y8, Y8
 	VPSLLD       $0x1b, Y5, Y7
 	VBLENDVPS    Y7, Y8, Y4, Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
+	VMINPS       Y2, Y6, Y2
+	VMINPS       Y3, Y4, Y3
 	VSUBPS       Y6, Y6, Y5
 	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
+	VADDPS       Y0, Y5, Y0
+	VADDPS       Y1, Y7, Y1
 	VEXTRACTF128 $0x01, Y6, X5
 	VCVTPS2PD    X6, Y6
 	VCVTPS2PD    X5, Y5
 	VEXTRACTF128 $0x01, Y4, X7
 	VCVTPS2PD    X4, Y4
 	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	ADDQ         $+128, SI
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+0
+	VMOVUPS      Y6, (DI)
+	VMOVUPS      Y5, 32(DI)
+	VMOVUPS      Y4, 64(DI)
+	VMOVUPS      Y7, 96(DI)
+	ADDQ         $+128, DI
+	ADDQ         $+64, SI
+	SUBQ         $+16, R8
+	CMPQ         R8, $+0
 	JGT          loop10
 
 end11:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop8
+	VMINPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMINPS       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VMINPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VMINPS       X3, X2, X2
+	VXORPS       Y3, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y3
+	VCVTPS2PD    X4, Y4
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X4, Y2
+	VMOVSD       X3, (DX)
+	ADDQ         $+8, DX
+	MOVQ         yStride+96(FP), SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	MOVQ         pStride+104(FP), SI
+	SHLQ         $0x02, SI
+	ADDQ         SI, CX
+	SUBQ         $+1, BX
+	CMPQ         BX, $+0
+	JGT          loop8
 
 end9:
 	JMP done1
 
 endif7:
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
+	MOVQ leasts_len+80(FP), BX
+	CMPQ BX, $+0
 	JLE  end13
 
 loop12:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end15
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVUPS constants<>+1056(SB), Y2
+	VMOVUPS constants<>+1056(SB), Y3
+	CMPQ    R8, $+0
+	JLE     end15
 
 loop14:
-	MOVLQSX      (BX), R8
-	VMOVSS       (CX)(R8*4), X6
-	MOVLQSX      4(BX), R8
-	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
-	MOVLQSX      8(BX), R8
-	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
-	MOVLQSX      12(BX), R8
-	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
-	MOVLQSX      16(BX), R8
-	VMOVSS       (CX)(R8*4), X4
-	MOVLQSX      20(BX), R8
-	VINSERTPS    $0x10, (CX)(R8*4), X4, X4
-	MOVLQSX      24(BX), R8
-	VINSERTPS    $0x20, (CX)(R8*4), X4, X4
-	MOVLQSX      28(BX), R8
-	VINSERTPS    $0x30, (CX)(R8*4), X4, X4
+	MOVLQSX      (SI), R9
+	VMOVSS       (CX)(R9*4), X6
+	MOVLQSX      4(SI), R9
+	VINSERTPS    $0x10, (CX)(R9*4), X6, X6
+	MOVLQSX      8(SI), R9
+	VINSERTPS    $0x20, (CX)(R9*4), X6, X6
+	MOVLQSX      12(SI), R9
+	VINSERTPS    $0x30, (CX)(R9*4), X6, X6
+	MOVLQSX      16(SI), R9
+	VMOVSS       (CX)(R9*4), X4
+	MOVLQSX      20(SI), R9
+	VINSERTPS    $0x10, (CX)(R9*4), X4, X4
+	MOVLQSX      24(SI), R9
+	VINSERTPS    $0x20, (CX)(R9*4), X4, X4
+	MOVLQSX      28(SI), R9
+	VINSERTPS    $0x30, (CX)(R9*4), X4, X4
 	VINSERTF128  $0x01, X4, Y6, Y4
-	MOVLQSX      32(BX), R8
-	VMOVSS       (CX)(R8*4), X6
-	MOVLQSX      36(BX), R8
-	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
-	MOVLQSX      40(BX), R8
-	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
-	MOVLQSX      44(BX), R8
-	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
-	MOVLQSX      48(BX), R8
-	VMOVSS       (CX)(R8*4), X5
-	MOVLQSX      52(BX), R8
-	VINSERTPS    $0x10, (CX)(R8*4), X5, X5
-	MOVLQSX      56(BX), R8
-	VINSERTPS    $0x20, (CX)(R8*4), X5, X5
-	MOVLQSX      60(BX), R8
-	VINSERTPS    $0x30, (CX)(R8*4), X5, X5
+	MOVLQSX      32(SI), R9
+	VMOVSS       (CX)(R9*4), X6
+	MOVLQSX      36(SI), R9
+	VINSERTPS    $0x10, (CX)(R9*4), X6, X6
+	MOVLQSX      40(SI), R9
+	VINSERTPS    $0x20, (CX)(R9*4), X6, X6
+	MOVLQSX      44(SI), R9
+	VINSERTPS    $0x30, (CX)(R9*4), X6, X6
+	MOVLQSX      48(SI), R9
+	VMOVSS       (CX)(R9*4), X5
+	MOVLQSX      52(SI), R9
+	VINSERTPS    $0x10, (CX)(R9*4), X5, X5
+	MOVLQSX      56(SI), R9
+	VINSERTPS    $0x20, (CX)(R9*4), X5, X5
+	MOVLQSX      60(SI), R9
+	VINSERTPS    $0x30, (CX)(R9*4), X5, X5
 	VINSERTF128  $0x01, X5, Y6, Y5
-	VMINPS       Y0, Y4, Y0
-	VMINPS       Y1, Y5, Y1
+	VMINPS       Y2, Y4, Y2
+	VMINPS       Y3, Y5, Y3
 	VSUBPS       Y4, Y4, Y7
 	VSUBPS       Y5, Y5, Y8
-	VADDPS       Y2, Y7, Y2
-	VADDPS       Y3, Y8, Y3
+	VADDPS       Y0, Y7, Y0
+	VADDPS       Y1, Y8, Y1
 	VEXTRACTF128 $0x01, Y4, X6
 	VCVTPS2PD    X4, Y4
 	VCVTPS2PD    X6, Y7
 	VEXTRACTF128 $0x01, Y5, X6
 	VCVTPS2PD    X5, Y5
 	VCVTPS2PD    X6, Y8
-	VMOVUPS      Y4, (SI)
-	VMOVUPS      Y7, 32(SI)
-	VMOVUPS      Y5, 64(SI)
-	VMOVUPS      Y8, 96(SI)
-	ADDQ         $+128, SI
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+0
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y7, 32(DI)
+	VMOVUPS      Y5, 64(DI)
+	VMOVUPS      Y8, 96(DI)
+	ADDQ         $+128, DI
+	ADDQ         $+64, SI
+	SUBQ         $+16, R8
+	CMPQ         R8, $+0
 	JGT          loop14
 
 end15:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop12
+	VMINPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMINPS       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VMINPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VMINPS       X3, X2, X2
+	VXORPS       Y3, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y3
+	VCVTPS2PD    X4, Y4
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X4, Y2
+	VMOVSD       X3, (DX)
+	ADDQ         $+8, DX
+	MOVQ         yStride+96(FP), SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	MOVQ         pStride+104(FP), SI
+	SHLQ         $0x02, SI
+	ADDQ         SI, CX
+	SUBQ         $+1, BX
+	CMPQ         BX, $+0
+	JGT          loop12
 
 end13:
 done1:
-	VMINPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VMINPS       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VMINPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VMINPS       X1, X0, X0
-	VADDPS       Y3, Y2, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPS       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VADDPS       X2, X1, X1
-	VMOVSHDUP    X1, X2
-	VADDPS       X2, X1, X1
 	VADDPS       Y1, Y0, Y0
-	VMOVSS       X0, least+96(FP)
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, poison+112(FP)
 	VZEROUPPER
 	RET
 
-// func emitF64AVX512(y []float64, p []float64, index []int32, yStride int, pStride int, rows int) (least float64)
+// func emitF64AVX512(y []float64, p []float64, index []int32, leasts []float64, yStride int, pStride int) (poison float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·emitF64AVX512(SB), NOSPLIT, $0-104
-	VBROADCASTSD constants<>+1152(SB), Z0
-	VPXORD       Z1, Z1, Z1
+TEXT ·emitF64AVX512(SB), NOSPLIT, $0-120
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+1152(SB), Z1
 	MOVQ         y_base+0(FP), AX
 	MOVQ         p_base+24(FP), CX
-	MOVQ         rows+88(FP), DX
-	CMPQ         DX, $+0
+	MOVQ         leasts_base+72(FP), DX
+	VMOVAPS      Z0, Z2
+	MOVQ         leasts_len+80(FP), BX
+	CMPQ         BX, $+0
 	JLE          end3
 
 loop2:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end5
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVAPS Z1, Z3
+	CMPQ    R8, $+0
+	JLE     end5
 
 loop4:
-	VPMOVSXDQ  (BX), Z5
-	VPXORD     Z2, Z2, Z2
+	VPMOVSXDQ  (SI), Z4
+	VPXORD     Z5, Z5, Z5
 	KXNORW     K0, K0, K1
-	VGATHERQPD (CX)(Z5*8), K1, Z2
-	VMINPD     Z0, Z2, Z0
-	VSUBPD     Z2, Z2, Z5
-	VADDPD     Z1, Z5, Z1
-	VMOVUPS    Z2, (SI)
-	ADDQ       $+64, SI
-	ADDQ       $+32, BX
-	SUBQ       $+8, DI
-	CMPQ       DI, $+0
+	VGATHERQPD (CX)(Z4*8), K1, Z5
+	VMINPD     Z3, Z5, Z3
+	VSUBPD     Z5, Z5, Z4
+	VADDPD     Z2, Z4, Z2
+	VMOVUPS    Z5, (DI)
+	ADDQ       $+64, DI
+	ADDQ       $+32, SI
+	SUBQ       $+8, R8
+	CMPQ       R8, $+0
 	JGT        loop4
 
 end5:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop2
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMINPD        Y4, Y3, Y6
+	VEXTRACTF64X2 $0x01, Y6, X3
+	VMINPD        X3, X6, X6
+	VPERMILPD     $0x01, X6, X3
+	VMINPD        X3, X6, X6
+	VADDPD        Z0, Z6, Z3
+	VMOVSD        X3, (DX)
+	ADDQ          $+8, DX
+	MOVQ          yStride+96(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, AX
+	MOVQ          pStride+104(FP), SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, CX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop2
 
 end3:
-	VEXTRACTF64X4 $0x01, Z0, Y2
-	VMINPD        Y2, Y0, Y3
-	VEXTRACTF64X2 $0x01, Y3, X0
-	VMINPD        X0, X3, X3
-	VPERMILPD     $0x01, X3, X0
-	VMINPD        X0, X3, X3
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPD        Y0, Y1, Y4
-	VEXTRACTF64X2 $0x01, Y4, X0
-	VADDPD        X0, X4, X4
-	VPERMILPD     $0x01, X4, X0
-	VADDPD        X0, X4, X4
-	VADDPD        Z4, Z3, Z0
-	VMOVSD        X0, least+96(FP)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPD        Y0, Y2, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, poison+112(FP)
 	VZEROUPPER
 	RET
 
-// func emitF64AVX2(y []float64, p []float64, index []int32, yStride int, pStride int, rows int) (least float64)
+// func emitF64AVX2(y []float64, p []float64, index []int32, leasts []float64, yStride int, pStride int) (poison float64)
 // Requires: AVX
-TEXT ·emitF64AVX2(SB), NOSPLIT, $0-104
-	MOVQ    y_base+0(FP), AX
-	MOVQ    p_base+24(FP), CX
-	VMOVUPS constants<>+1152(SB), Y0
-	VMOVUPS constants<>+1152(SB), Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	MOVQ    rows+88(FP), DX
-	CMPQ    DX, $+0
-	JLE     end3
+TEXT ·emitF64AVX2(SB), NOSPLIT, $0-120
+	MOVQ   y_base+0(FP), AX
+	MOVQ   p_base+24(FP), CX
+	MOVQ   leasts_base+72(FP), DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   leasts_len+80(FP), BX
+	CMPQ   BX, $+0
+	JLE    end3
 
 loop2:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end5
+	MOVQ    index_base+48(FP), SI
+	MOVQ    AX, DI
+	MOVQ    index_len+56(FP), R8
+	VMOVUPS constants<>+1152(SB), Y2
+	VMOVUPS constants<>+1152(SB), Y3
+	CMPQ    R8, $+0
+	JLE     end5
 
 loop4:
-	MOVLQSX     (BX), R8
-	VMOVSD      (CX)(R8*8), X6
-	MOVLQSX     4(BX), R8
-	VMOVHPD     (CX)(R8*8), X6, X6
-	MOVLQSX     8(BX), R8
-	VMOVSD      (CX)(R8*8), X4
-	MOVLQSX     12(BX), R8
-	VMOVHPD     (CX)(R8*8), X4, X4
+	MOVLQSX     (SI), R9
+	VMOVSD      (CX)(R9*8), X6
+	MOVLQSX     4(SI), R9
+	VMOVHPD     (CX)(R9*8), X6, X6
+	MOVLQSX     8(SI), R9
+	VMOVSD      (CX)(R9*8), X4
+	MOVLQSX     12(SI), R9
+	VMOVHPD     (CX)(R9*8), X4, X4
 	VINSERTF128 $0x01, X4, Y6, Y4
-	MOVLQSX     16(BX), R8
-	VMOVSD      (CX)(R8*8), X6
-	MOVLQSX     20(BX), R8
-	VMOVHPD     (CX)(R8*8), X6, X6
-	MOVLQSX     24(BX), R8
-	VMOVSD      (CX)(R8*8), X5
-	MOVLQSX     28(BX), R8
-	VMOVHPD     (CX)(R8*8), X5, X5
+	MOVLQSX     16(SI), R9
+	VMOVSD      (CX)(R9*8), X6
+	MOVLQSX     20(SI), R9
+	VMOVHPD     (CX)(R9*8), X6, X6
+	MOVLQSX     24(SI), R9
+	VMOVSD      (CX)(R9*8), X5
+	MOVLQSX     28(SI), R9
+	VMOVHPD     (CX)(R9*8), X5, X5
 	VINSERTF128 $0x01, X5, Y6, Y5
-	VMINPD      Y0, Y4, Y0
-	VMINPD      Y1, Y5, Y1
+	VMINPD      Y2, Y4, Y2
+	VMINPD      Y3, Y5, Y3
 	VSUBPD      Y4, Y4, Y7
 	VSUBPD      Y5, Y5, Y8
-	VADDPD      Y2, Y7, Y2
-	VADDPD      Y3, Y8, Y3
-	VMOVUPS     Y4, (SI)
-	VMOVUPS     Y5, 32(SI)
-	ADDQ        $+64, SI
-	ADDQ        $+32, BX
-	SUBQ        $+8, DI
-	CMPQ        DI, $+0
+	VADDPD      Y0, Y7, Y0
+	VADDPD      Y1, Y8, Y1
+	VMOVUPS     Y4, (DI)
+	VMOVUPS     Y5, 32(DI)
+	ADDQ        $+64, DI
+	ADDQ        $+32, SI
+	SUBQ        $+8, R8
+	CMPQ        R8, $+0
 	JGT         loop4
 
 end5:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop2
+	VMINPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMINPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VMINPD       X3, X2, X2
+	VXORPS       Y3, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVSD       X2, (DX)
+	ADDQ         $+8, DX
+	MOVQ         yStride+96(FP), SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	MOVQ         pStride+104(FP), SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, CX
+	SUBQ         $+1, BX
+	CMPQ         BX, $+0
+	JGT          loop2
 
 end3:
-	VMINPD       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VMINPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VMINPD       X1, X0, X0
-	VADDPD       Y3, Y2, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPD       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VADDPD       X2, X1, X1
 	VADDPD       Y1, Y0, Y0
-	VMOVSD       X0, least+96(FP)
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, poison+112(FP)
 	VZEROUPPER
 	RET
 

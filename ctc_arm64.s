@@ -1740,236 +1740,245 @@ end2:
 	RET
 
 // emitF32NEON is emitGeneric for float32.
-// func emitF32NEON(y []float64, p []float32, index []int32, yStride int, pStride int, rows int) (least float32)
-TEXT ·emitF32NEON(SB), NOSPLIT, $0-100
-	MOVD  $neonPool<>(SB), R0
-	MOVD  y_base+0(FP), R7
-	MOVD  p_base+24(FP), R6
-	FMOVQ 528(R0), F10
-	FMOVQ 528(R0), F9
-	FMOVQ 528(R0), F8
-	FMOVQ 528(R0), F7
+// func emitF32NEON(y []float64, p []float32, index []int32, leasts []float64, yStride int, pStride int) (poison float32)
+TEXT ·emitF32NEON(SB), NOSPLIT, $0-116
+	MOVD  $neonPool<>(SB), R3
+	VMOVI $0, V3.B16
+	MOVD  y_base+0(FP), R8
+	MOVD  p_base+24(FP), R7
+	MOVD  leasts_base+72(FP), R6
+	VMOVI $0, V7.B16
 	VMOVI $0, V6.B16
 	VMOVI $0, V5.B16
 	VMOVI $0, V4.B16
-	VMOVI $0, V3.B16
-	MOVD  rows+88(FP), R8
-	CMP   $0, R8
+	MOVD  leasts_len+80(FP), R5
+	CMP   $0, R5
 	BLE   end3
 
 loop2:
-	MOVD index_base+48(FP), R5
-	MOVD R7, R4
-	MOVD index_len+56(FP), R3
-	CMP  $0, R3
-	BLE  end5
+	MOVD  index_base+48(FP), R10
+	MOVD  R8, R9
+	MOVD  index_len+56(FP), R4
+	FMOVQ 528(R3), F11
+	FMOVQ 528(R3), F10
+	FMOVQ 528(R3), F9
+	FMOVQ 528(R3), F8
+	CMP   $0, R4
+	BLE   end5
 
 loop4:
-	FLDPQ (R5), (F0, F14)
-	FLDPQ 32(R5), (F13, F11)
+	FLDPQ (R10), (F0, F15)
+	FLDPQ 32(R10), (F14, F13)
 	FMOVD F0, R2
 	VMOV  V0.D[1], R1
 	ASR   $32, R2, R0
-	FMOVS (R6)(R2.SXTW<<2), F1
-	FMOVS (R6)(R0<<2), F0
+	FMOVS (R7)(R2.SXTW<<2), F1
+	FMOVS (R7)(R0<<2), F0
 	VZIP1 V0.S4, V1.S4, V2.S4
 	ASR   $32, R1, R0
-	FMOVS (R6)(R1.SXTW<<2), F1
-	FMOVS (R6)(R0<<2), F0
+	FMOVS (R7)(R1.SXTW<<2), F1
+	FMOVS (R7)(R0<<2), F0
 	VZIP1 V0.S4, V1.S4, V0.S4
 	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R7)(R2.SXTW<<2), F1
+	FMOVS (R7)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R7)(R1.SXTW<<2), F1
+	FMOVS (R7)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V19.D2
 	FMOVD F14, R2
 	VMOV  V14.D[1], R1
 	ASR   $32, R2, R0
-	FMOVS (R6)(R2.SXTW<<2), F1
-	FMOVS (R6)(R0<<2), F0
+	FMOVS (R7)(R2.SXTW<<2), F1
+	FMOVS (R7)(R0<<2), F0
 	VZIP1 V0.S4, V1.S4, V2.S4
 	ASR   $32, R1, R0
-	FMOVS (R6)(R1.SXTW<<2), F1
-	FMOVS (R6)(R0<<2), F0
+	FMOVS (R7)(R1.SXTW<<2), F1
+	FMOVS (R7)(R0<<2), F0
 	VZIP1 V0.S4, V1.S4, V0.S4
 	VZIP1 V0.D2, V2.D2, V18.D2
 	FMOVD F13, R2
 	VMOV  V13.D[1], R1
 	ASR   $32, R2, R0
-	FMOVS (R6)(R2.SXTW<<2), F1
-	FMOVS (R6)(R0<<2), F0
+	FMOVS (R7)(R2.SXTW<<2), F1
+	FMOVS (R7)(R0<<2), F0
 	VZIP1 V0.S4, V1.S4, V2.S4
 	ASR   $32, R1, R0
-	FMOVS (R6)(R1.SXTW<<2), F1
-	FMOVS (R6)(R0<<2), F0
+	FMOVS (R7)(R1.SXTW<<2), F1
+	FMOVS (R7)(R0<<2), F0
 	VZIP1 V0.S4, V1.S4, V0.S4
 	VZIP1 V0.D2, V2.D2, V17.D2
-	FMOVD F11, R2
-	VMOV  V11.D[1], R1
-	ASR   $32, R2, R0
-	FMOVS (R6)(R2.SXTW<<2), F1
-	FMOVS (R6)(R0<<2), F0
-	VZIP1 V0.S4, V1.S4, V2.S4
-	ASR   $32, R1, R0
-	FMOVS (R6)(R1.SXTW<<2), F1
-	FMOVS (R6)(R0<<2), F0
-	VZIP1 V0.S4, V1.S4, V0.S4
-	VZIP1 V0.D2, V2.D2, V16.D2
-	WORD  $0x4eaac58a // FMINNM V10.4S, V12.4S, V10.4S
+	WORD  $0x4eabc58b // FMINNM V11.4S, V12.4S, V11.4S
+	WORD  $0x4eaac66a // FMINNM V10.4S, V19.4S, V10.4S
 	WORD  $0x4ea9c649 // FMINNM V9.4S, V18.4S, V9.4S
 	WORD  $0x4ea8c628 // FMINNM V8.4S, V17.4S, V8.4S
-	WORD  $0x4ea7c607 // FMINNM V7.4S, V16.4S, V7.4S
-	WORD  $0x4eacd58b // FSUB V11.4S, V12.4S, V12.4S
-	WORD  $0x4eb2d642 // FSUB V2.4S, V18.4S, V18.4S
-	WORD  $0x4eb1d621 // FSUB V1.4S, V17.4S, V17.4S
-	WORD  $0x4eb0d600 // FSUB V0.4S, V16.4S, V16.4S
-	WORD  $0x4e26d566 // FADD V6.4S, V11.4S, V6.4S
-	WORD  $0x4e25d445 // FADD V5.4S, V2.4S, V5.4S
-	WORD  $0x4e24d424 // FADD V4.4S, V1.4S, V4.4S
-	WORD  $0x4e23d403 // FADD V3.4S, V0.4S, V3.4S
-	WORD  $0x0e61798f // FCVTL V15.2D, V12.2S
-	WORD  $0x4e61798e // FCVTL2 V14.2D, V12.4S
-	WORD  $0x0e617a4d // FCVTL V13.2D, V18.2S
-	WORD  $0x4e617a4c // FCVTL2 V12.2D, V18.4S
-	WORD  $0x0e617a2b // FCVTL V11.2D, V17.2S
-	WORD  $0x4e617a22 // FCVTL2 V2.2D, V17.4S
-	WORD  $0x0e617a01 // FCVTL V1.2D, V16.2S
-	WORD  $0x4e617a00 // FCVTL2 V0.2D, V16.4S
-	FSTPQ (F15, F14), (R4)
-	FSTPQ (F13, F12), 32(R4)
-	FSTPQ (F11, F2), 64(R4)
-	FSTPQ (F1, F0), 96(R4)
-	ADD   $128, R4, R4
-	ADD   $64, R5, R5
-	SUB   $16, R3, R3
-	CMP   $0, R3
+	WORD  $0x4eacd58d // FSUB V13.4S, V12.4S, V12.4S
+	WORD  $0x4eb3d662 // FSUB V2.4S, V19.4S, V19.4S
+	WORD  $0x4eb2d641 // FSUB V1.4S, V18.4S, V18.4S
+	WORD  $0x4eb1d620 // FSUB V0.4S, V17.4S, V17.4S
+	WORD  $0x4e27d5a7 // FADD V7.4S, V13.4S, V7.4S
+	WORD  $0x4e26d446 // FADD V6.4S, V2.4S, V6.4S
+	WORD  $0x4e25d425 // FADD V5.4S, V1.4S, V5.4S
+	WORD  $0x4e24d404 // FADD V4.4S, V0.4S, V4.4S
+	WORD  $0x0e617990 // FCVTL V16.2D, V12.2S
+	WORD  $0x4e61798f // FCVTL2 V15.2D, V12.4S
+	WORD  $0x0e617a6e // FCVTL V14.2D, V19.2S
+	WORD  $0x4e617a6d // FCVTL2 V13.2D, V19.4S
+	WORD  $0x0e617a4c // FCVTL V12.2D, V18.2S
+	WORD  $0x4e617a42 // FCVTL2 V2.2D, V18.4S
+	WORD  $0x0e617a21 // FCVTL V1.2D, V17.2S
+	WORD  $0x4e617a20 // FCVTL2 V0.2D, V17.4S
+	FSTPQ (F16, F15), (R9)
+	FSTPQ (F14, F13), 32(R9)
+	FSTPQ (F12, F2), 64(R9)
+	FSTPQ (F1, F0), 96(R9)
+	ADD   $128, R9, R9
+	ADD   $64, R10, R10
+	SUB   $16, R4, R4
+	CMP   $0, R4
 	BGT   loop4
 
 end5:
-	MOVD yStride+72(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R7, R7
-	MOVD pStride+80(FP), R0
-	LSL  $2, R0, R0
-	ADD  R0, R6, R6
-	SUB  $1, R8, R8
-	CMP  $0, R8
-	BGT  loop2
-
-end3:
-
-done1:
-	WORD  $0x4ea8c541 // FMINNM V1.4S, V10.4S, V8.4S
-	WORD  $0x4ea7c520 // FMINNM V0.4S, V9.4S, V7.4S
+	WORD  $0x4ea9c561 // FMINNM V1.4S, V11.4S, V9.4S
+	WORD  $0x4ea8c540 // FMINNM V0.4S, V10.4S, V8.4S
 	WORD  $0x4ea0c421 // FMINNM V1.4S, V1.4S, V0.4S
 	VDUP  V1.D[1], V0.D2
 	WORD  $0x4ea0c421 // FMINNM V1.4S, V1.4S, V0.4S
 	VDUP  V1.S[1], V0.S4
-	WORD  $0x4ea0c422 // FMINNM V2.4S, V1.4S, V0.4S
-	WORD  $0x4e24d4c1 // FADD V1.4S, V6.4S, V4.4S
-	WORD  $0x4e23d4a0 // FADD V0.4S, V5.4S, V3.4S
+	WORD  $0x4ea0c420 // FMINNM V0.4S, V1.4S, V0.4S
+	WORD  $0x4e23d400 // FADD V0.4S, V0.4S, V3.4S
+	WORD  $0x0e617800 // FCVTL V0.2D, V0.2S
+	FMOVD F0, (R6)
+	ADD   $8, R6, R6
+	MOVD  yStride+96(FP), R0
+	LSL   $3, R0, R0
+	ADD   R0, R8, R8
+	MOVD  pStride+104(FP), R0
+	LSL   $2, R0, R0
+	ADD   R0, R7, R7
+	SUB   $1, R5, R5
+	CMP   $0, R5
+	BGT   loop2
+
+end3:
+
+done1:
+	WORD  $0x4e25d4e1 // FADD V1.4S, V7.4S, V5.4S
+	WORD  $0x4e24d4c0 // FADD V0.4S, V6.4S, V4.4S
 	WORD  $0x4e20d421 // FADD V1.4S, V1.4S, V0.4S
 	VDUP  V1.D[1], V0.D2
 	WORD  $0x4e20d421 // FADD V1.4S, V1.4S, V0.4S
 	VDUP  V1.S[1], V0.S4
 	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
-	WORD  $0x4e20d440 // FADD V0.4S, V2.4S, V0.4S
-	FMOVS F0, least+96(FP)
+	FMOVS F0, poison+112(FP)
 	RET
 
 // emitF64NEON is emitGeneric for float64.
-// func emitF64NEON(y []float64, p []float64, index []int32, yStride int, pStride int, rows int) (least float64)
-TEXT ·emitF64NEON(SB), NOSPLIT, $0-104
-	MOVD  $neonPool<>(SB), R0
-	MOVD  y_base+0(FP), R7
-	MOVD  p_base+24(FP), R6
-	FMOVQ 544(R0), F15
-	FMOVQ 544(R0), F14
-	FMOVQ 544(R0), F13
-	FMOVQ 544(R0), F12
+// func emitF64NEON(y []float64, p []float64, index []int32, leasts []float64, yStride int, pStride int) (poison float64)
+TEXT ·emitF64NEON(SB), NOSPLIT, $0-120
+	MOVD  $neonPool<>(SB), R2
+	VMOVI $0, V2.B16
+	MOVD  y_base+0(FP), R9
+	MOVD  p_base+24(FP), R8
+	MOVD  leasts_base+72(FP), R7
+	VMOVI $0, V12.B16
 	VMOVI $0, V11.B16
 	VMOVI $0, V10.B16
 	VMOVI $0, V9.B16
-	VMOVI $0, V8.B16
-	MOVD  rows+88(FP), R5
-	CMP   $0, R5
+	MOVD  leasts_len+80(FP), R6
+	CMP   $0, R6
 	BLE   end3
 
 loop2:
-	MOVD index_base+48(FP), R4
-	MOVD R7, R3
-	MOVD index_len+56(FP), R2
-	CMP  $0, R2
-	BLE  end5
+	MOVD  index_base+48(FP), R5
+	MOVD  R9, R4
+	MOVD  index_len+56(FP), R3
+	FMOVQ 544(R2), F16
+	FMOVQ 544(R2), F15
+	FMOVQ 544(R2), F14
+	FMOVQ 544(R2), F13
+	CMP   $0, R3
+	BLE   end5
 
 loop4:
-	FLDPQ (R4), (F1, F0)
-	WORD  $0x0f20a425 // SXTL V5.2D, V1.2S
-	WORD  $0x4f20a424 // SXTL2 V4.2D, V1.4S
-	WORD  $0x0f20a403 // SXTL V3.2D, V0.2S
-	WORD  $0x4f20a402 // SXTL2 V2.2D, V0.4S
+	FLDPQ (R5), (F1, F0)
+	WORD  $0x0f20a426 // SXTL V6.2D, V1.2S
+	WORD  $0x4f20a425 // SXTL2 V5.2D, V1.4S
+	WORD  $0x0f20a404 // SXTL V4.2D, V0.2S
+	WORD  $0x4f20a403 // SXTL2 V3.2D, V0.4S
+	FMOVD F6, R1
+	VMOV  V6.D[1], R0
+	FMOVD (R8)(R1<<3), F1
+	FMOVD (R8)(R0<<3), F0
+	VZIP1 V0.D2, V1.D2, V8.D2
 	FMOVD F5, R1
 	VMOV  V5.D[1], R0
-	FMOVD (R6)(R1<<3), F1
-	FMOVD (R6)(R0<<3), F0
+	FMOVD (R8)(R1<<3), F1
+	FMOVD (R8)(R0<<3), F0
 	VZIP1 V0.D2, V1.D2, V7.D2
 	FMOVD F4, R1
 	VMOV  V4.D[1], R0
-	FMOVD (R6)(R1<<3), F1
-	FMOVD (R6)(R0<<3), F0
+	FMOVD (R8)(R1<<3), F1
+	FMOVD (R8)(R0<<3), F0
 	VZIP1 V0.D2, V1.D2, V6.D2
 	FMOVD F3, R1
 	VMOV  V3.D[1], R0
-	FMOVD (R6)(R1<<3), F1
-	FMOVD (R6)(R0<<3), F0
+	FMOVD (R8)(R1<<3), F1
+	FMOVD (R8)(R0<<3), F0
 	VZIP1 V0.D2, V1.D2, V5.D2
-	FMOVD F2, R1
-	VMOV  V2.D[1], R0
-	FMOVD (R6)(R1<<3), F1
-	FMOVD (R6)(R0<<3), F0
-	VZIP1 V0.D2, V1.D2, V4.D2
+	WORD  $0x4ef0c510 // FMINNM V16.2D, V8.2D, V16.2D
 	WORD  $0x4eefc4ef // FMINNM V15.2D, V7.2D, V15.2D
 	WORD  $0x4eeec4ce // FMINNM V14.2D, V6.2D, V14.2D
 	WORD  $0x4eedc4ad // FMINNM V13.2D, V5.2D, V13.2D
-	WORD  $0x4eecc48c // FMINNM V12.2D, V4.2D, V12.2D
+	WORD  $0x4ee8d504 // FSUB V4.2D, V8.2D, V8.2D
 	WORD  $0x4ee7d4e3 // FSUB V3.2D, V7.2D, V7.2D
-	WORD  $0x4ee6d4c2 // FSUB V2.2D, V6.2D, V6.2D
-	WORD  $0x4ee5d4a1 // FSUB V1.2D, V5.2D, V5.2D
-	WORD  $0x4ee4d480 // FSUB V0.2D, V4.2D, V4.2D
+	WORD  $0x4ee6d4c1 // FSUB V1.2D, V6.2D, V6.2D
+	WORD  $0x4ee5d4a0 // FSUB V0.2D, V5.2D, V5.2D
+	WORD  $0x4e6cd48c // FADD V12.2D, V4.2D, V12.2D
 	WORD  $0x4e6bd46b // FADD V11.2D, V3.2D, V11.2D
-	WORD  $0x4e6ad44a // FADD V10.2D, V2.2D, V10.2D
-	WORD  $0x4e69d429 // FADD V9.2D, V1.2D, V9.2D
-	WORD  $0x4e68d408 // FADD V8.2D, V0.2D, V8.2D
-	FSTPQ (F7, F6), (R3)
-	FSTPQ (F5, F4), 32(R3)
-	ADD   $64, R3, R3
-	ADD   $32, R4, R4
-	SUB   $8, R2, R2
-	CMP   $0, R2
+	WORD  $0x4e6ad42a // FADD V10.2D, V1.2D, V10.2D
+	WORD  $0x4e69d409 // FADD V9.2D, V0.2D, V9.2D
+	FSTPQ (F8, F7), (R4)
+	FSTPQ (F6, F5), 32(R4)
+	ADD   $64, R4, R4
+	ADD   $32, R5, R5
+	SUB   $8, R3, R3
+	CMP   $0, R3
 	BGT   loop4
 
 end5:
-	MOVD yStride+72(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R7, R7
-	MOVD pStride+80(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R6, R6
-	SUB  $1, R5, R5
-	CMP  $0, R5
-	BGT  loop2
+	WORD  $0x4eeec601 // FMINNM V1.2D, V16.2D, V14.2D
+	WORD  $0x4eedc5e0 // FMINNM V0.2D, V15.2D, V13.2D
+	WORD  $0x4ee0c421 // FMINNM V1.2D, V1.2D, V0.2D
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ee0c420 // FMINNM V0.2D, V1.2D, V0.2D
+	WORD  $0x4e62d400 // FADD V0.2D, V0.2D, V2.2D
+	FMOVD F0, (R7)
+	ADD   $8, R7, R7
+	MOVD  yStride+96(FP), R0
+	LSL   $3, R0, R0
+	ADD   R0, R9, R9
+	MOVD  pStride+104(FP), R0
+	LSL   $3, R0, R0
+	ADD   R0, R8, R8
+	SUB   $1, R6, R6
+	CMP   $0, R6
+	BGT   loop2
 
 end3:
 
 done1:
-	WORD  $0x4eedc5e1 // FMINNM V1.2D, V15.2D, V13.2D
-	WORD  $0x4eecc5c0 // FMINNM V0.2D, V14.2D, V12.2D
-	WORD  $0x4ee0c421 // FMINNM V1.2D, V1.2D, V0.2D
-	VDUP  V1.D[1], V0.D2
-	WORD  $0x4ee0c422 // FMINNM V2.2D, V1.2D, V0.2D
-	WORD  $0x4e69d561 // FADD V1.2D, V11.2D, V9.2D
-	WORD  $0x4e68d540 // FADD V0.2D, V10.2D, V8.2D
+	WORD  $0x4e6ad581 // FADD V1.2D, V12.2D, V10.2D
+	WORD  $0x4e69d560 // FADD V0.2D, V11.2D, V9.2D
 	WORD  $0x4e60d421 // FADD V1.2D, V1.2D, V0.2D
 	VDUP  V1.D[1], V0.D2
 	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	WORD  $0x4e60d440 // FADD V0.2D, V2.2D, V0.2D
-	FMOVD F0, least+96(FP)
+	FMOVD F0, poison+112(FP)
 	RET
 
 // nearestF32NEON is nearestGeneric for float32.

@@ -50,12 +50,13 @@ type emission[F Float] struct {
 	sum, base    []float64
 	stream       rowStream[F]
 
-	y           []float64   // the emissions, rows of the segment
-	kinds       []frameKind // of its frames
-	leasts      []float64   // a bound of the emissions of each that are not 0, if it is not wide
-	plainGroups []bool      // groups all of whose frames are plain
-	exponents   []float64   // of y in wide frames, a row each
-	noExponents []float64   // a row of zeros: the exponents of y in other frames
+	y           []float64           // the emissions, rows of the segment
+	kinds       []frameKind         // of its frames
+	leasts      []float64           // a bound of the emissions of each that are not 0, if it is not wide
+	unused      [lossFrames]float64 // leasts of what is no emission
+	plainGroups []bool              // groups all of whose frames are plain
+	exponents   []float64           // of y in wide frames, a row each
+	noExponents []float64           // a row of zeros: the exponents of y in other frames
 	set         classSet
 	distinct    []int32 // the classes of set, those of target.named(), or nil if not known yet
 
@@ -251,14 +252,10 @@ func (m *emission[F]) make(from, to int) bool {
 	var plain bool
 	switch {
 	case m.scores == Probabilities:
-		least := m.emitProbabilities(y, from, frames)
-		if least != least {
+		if !m.emitProbabilities(y, from, leasts) {
 			return false
 		}
-		for r := range leasts {
-			leasts[r] = least
-		}
-		plain = least >= leastEmission
+		plain = arePlain(leasts)
 	case m.expByClass && m.scores == Logits:
 		plain = m.byClass.emit(y, at, m.target.symbols, leasts)
 		plain = m.byClass.allInRange(frames) && plain
@@ -314,7 +311,7 @@ func (m *emission[F]) readScores(from, r, frames int) view.Rows[float64] {
 	stride := m.double.rows.Stride
 	dst := view.Of(m.double.rows.Data[r*stride:], m.columns, stride)
 	if !m.doubleByClass {
-		m.lookUp(dst, m.named, from, frames)
+		m.lookUp(dst, m.named, from, m.unused[:frames])
 		return dst
 	}
 	perCall := max(1, block/m.columns)
@@ -324,19 +321,18 @@ func (m *emission[F]) readScores(from, r, frames int) view.Rows[float64] {
 	return dst
 }
 
-// lookUp writes to dst the scores of some classes, a multiple of 16, in some frames. It returns the least, or NaN
-// if one is not finite.
-func (m *emission[F]) lookUp(dst view.Rows[float64], classes []int32, from, frames int) (least float64) {
-	least = math.Inf(1)
+// lookUp writes to dst the scores of some classes, a multiple of 16, in some frames, and the least of each frame to
+// leasts. It returns 0, or NaN if one is not finite.
+func (m *emission[F]) lookUp(dst view.Rows[float64], classes []int32, from int, leasts []float64) (poison F) {
 	perCall := 1
 	if m.x.Stride == m.x.Columns { // emit may read all from one row to the next
 		perCall = max(1, block/dst.Stride)
 	}
-	for k := 0; k < frames; k += perCall {
+	for k := 0; k < len(leasts); k += perCall {
 		x := view.Of(m.x.From(from+k).Data, m.x.Columns, m.x.Columns)
-		least = min(least, float64(emit(dst.From(k), x, classes, min(perCall, frames-k))))
+		poison += emit(dst.From(k), x, classes, leasts[k:min(k+perCall, len(leasts))])
 	}
-	return least
+	return poison
 }
 
 // largestProbability is where a number is too large for a probability: networks round.
@@ -350,15 +346,13 @@ func isScore[F Float](v F, scores Scores) bool {
 	return v < F(math.Inf(1))
 }
 
-// emitProbabilities makes the emissions y of some frames from probabilities. It returns
-// the least, 0 if it does not know, or NaN if one of them is no probability.
-func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) (least float64) {
-	least = m.lookUp(y, m.target.symbols, from, frames)
-	if !(least >= 0) {
-		return math.NaN()
+// emitProbabilities makes the emissions y of a group's frames from probabilities, and the least of each, or 0 if it does
+// not know. It reports whether all are probabilities.
+func (m *emission[F]) emitProbabilities(y view.Rows[float64], from int, leasts []float64) bool {
+	if m.lookUp(y, m.target.symbols, from, leasts) != 0 {
+		return false
 	}
-	unknown := false
-	for r := range frames {
+	for r, least := range leasts {
 		if m.expByClass {
 			copy(m.byClass.rows.Row(from-m.start+r), m.x.Row(from+r))
 		}
@@ -367,20 +361,17 @@ func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) 
 		for at := 0; at < len(row); at += block {
 			top = max(top, maxBlock(row[at:min(at+block, len(row))]))
 		}
-		if top > float64(F(largestProbability)) {
-			return math.NaN()
+		if least < 0 || top > float64(F(largestProbability)) {
+			return false
 		}
 		if top < 0x1p-16 { // runs of emissions near 1 are longer
 			up := min(-exponent(top), maxFactor)
 			scaleRow(row, power(float64(up)))
 			m.common.shift -= float64(up)
-			unknown = true
+			leasts[r] = 0
 		}
 	}
-	if unknown {
-		return 0
-	}
-	return least
+	return true
 }
 
 // settle finds out the kinds of a group's frames and the least emissions, and makes emissions again where
@@ -588,7 +579,7 @@ func (m *emission[F]) widen(t, r int, best float64) {
 	}
 	exponents := m.addExponents(t)
 	emitRow := func(dst, from []float64) {
-		emit(view.Of(dst, m.target.width, m.target.width), view.Of(from, m.columns, stride), m.places, 1)
+		emit(view.Of(dst, m.target.width, m.target.width), view.Of(from, m.columns, stride), m.places, m.unused[:1])
 	}
 	emitRow(m.rowsFrom(t, 0).Data, v)
 	emitRow(exponents, e)

@@ -121,14 +121,13 @@ func narrowGeneric[F Float](dst view.Rows[F], x view.Rows[float64], rows int) {
 	}
 }
 
-// emitGeneric writes y[r][i] = p[r][index[i]] for some rows, and returns the least of
-// them, or NaN if one is not finite. index has a multiple of 16 elements, which may be more
-// than y has columns, and rows of p are whole vectors.
-func emitGeneric[F Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
-	least = F(math.Inf(1))
-	var poison F
-	for r := range rows {
+// emitGeneric writes y[r][i] = p[r][index[i]] for some rows, and the least of each row to leasts. It returns 0, or NaN
+// if one is not finite. index has a multiple of 16 elements, which may be more than y has columns, and rows of p are
+// whole vectors.
+func emitGeneric[F Float](y view.Rows[float64], p view.Rows[F], index []int32, leasts []float64) (poison F) {
+	for r := range leasts {
 		from, to := p.Data[r*p.Stride:], y.Data[r*y.Stride:][:len(index)]
+		least := F(math.Inf(1))
 		for i, k := range index {
 			v := from[k]
 			to[i] = float64(v)
@@ -137,8 +136,9 @@ func emitGeneric[F Float](y view.Rows[float64], p view.Rows[F], index []int32, r
 			}
 			poison += v - v
 		}
+		leasts[r] = float64(least + 0)
 	}
-	return least + poison
+	return poison
 }
 
 // leastNear is what nearest takes lower numbers for, −Inf too.

@@ -511,11 +511,14 @@ func testEmit[F Float](t *testing.T) {
 			})
 			want := numbers(c, max(0, rows-1)*width+min(rows, 1)*len(index), near)
 			y, p1, index1 := kerneltest.Placed(c, want), kerneltest.Constant(c, p), kerneltest.Constant(c, index)
-			wantLeast := emitGeneric(view.Of(want, width, width), view.Of(p, pitch, pitch), index, rows)
-			var least F
-			c.Call(func() { least = emit(view.Of(y, width, width), view.Of(p1, pitch, pitch), index1, rows) })
+			wantLeasts := numbers(c, rows, near)
+			leasts := kerneltest.Placed(c, wantLeasts)
+			wantPoison := emitGeneric(view.Of(want, width, width), view.Of(p, pitch, pitch), index, wantLeasts)
+			var poison F
+			c.Call(func() { poison = emit(view.Of(y, width, width), view.Of(p1, pitch, pitch), index1, leasts) })
 			kerneltest.Same(c, "y", want, y)
-			kerneltest.SameOne(c, "least", wantLeast, least)
+			kerneltest.Same(c, "leasts", wantLeasts, leasts)
+			kerneltest.SameOne(c, "poison", wantPoison, poison)
 		}
 	})
 }

@@ -1016,20 +1016,20 @@ func narrow[F fp.Float](dst view.Rows[F], x view.Rows[float64], rows int) {
 }
 
 // emit works like emitGeneric.
-func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
+func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, leasts []float64) (poison F) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			return F(emitF32AVX512(y.Data, fp.AsFloat32(p.Data), index, y.Stride, p.Stride, rows))
+			return F(emitF32AVX512(y.Data, fp.AsFloat32(p.Data), index, leasts, y.Stride, p.Stride))
 		}
-		return F(emitF64AVX512(y.Data, fp.AsFloat64(p.Data), index, y.Stride, p.Stride, rows))
+		return F(emitF64AVX512(y.Data, fp.AsFloat64(p.Data), index, leasts, y.Stride, p.Stride))
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			return F(emitF32AVX2(y.Data, fp.AsFloat32(p.Data), index, y.Stride, p.Stride, rows))
+			return F(emitF32AVX2(y.Data, fp.AsFloat32(p.Data), index, leasts, y.Stride, p.Stride))
 		}
-		return F(emitF64AVX2(y.Data, fp.AsFloat64(p.Data), index, y.Stride, p.Stride, rows))
+		return F(emitF64AVX2(y.Data, fp.AsFloat64(p.Data), index, leasts, y.Stride, p.Stride))
 	}
-	return emitGeneric(y, p, index, rows)
+	return emitGeneric(y, p, index, leasts)
 }
 
 // nearest works like nearestGeneric.
@@ -1901,16 +1901,16 @@ func narrowF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStr
 func narrowF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, rows int)
 
 //go:noescape
-func emitF32AVX512(y []float64, p []float32, index []int32, yStride, pStride, rows int) (least float32)
+func emitF32AVX512(y []float64, p []float32, index []int32, leasts []float64, yStride, pStride int) (poison float32)
 
 //go:noescape
-func emitF32AVX2(y []float64, p []float32, index []int32, yStride, pStride, rows int) (least float32)
+func emitF32AVX2(y []float64, p []float32, index []int32, leasts []float64, yStride, pStride int) (poison float32)
 
 //go:noescape
-func emitF64AVX512(y, p []float64, index []int32, yStride, pStride, rows int) (least float64)
+func emitF64AVX512(y, p []float64, index []int32, leasts []float64, yStride, pStride int) (poison float64)
 
 //go:noescape
-func emitF64AVX2(y, p []float64, index []int32, yStride, pStride, rows int) (least float64)
+func emitF64AVX2(y, p []float64, index []int32, leasts []float64, yStride, pStride int) (poison float64)
 
 //go:noescape
 func nearestF32AVX512(x []float32, bound float32) (below, above float32)

@@ -692,15 +692,15 @@ func narrow[F fp.Float](dst view.Rows[F], x view.Rows[float64], rows int) {
 }
 
 // emit works like emitGeneric.
-func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
+func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, leasts []float64) (poison F) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			return F(emitF32NEON(y.Data, fp.AsFloat32(p.Data), index, y.Stride, p.Stride, rows))
+			return F(emitF32NEON(y.Data, fp.AsFloat32(p.Data), index, leasts, y.Stride, p.Stride))
 		}
-		return F(emitF64NEON(y.Data, fp.AsFloat64(p.Data), index, y.Stride, p.Stride, rows))
+		return F(emitF64NEON(y.Data, fp.AsFloat64(p.Data), index, leasts, y.Stride, p.Stride))
 	}
-	return emitGeneric(y, p, index, rows)
+	return emitGeneric(y, p, index, leasts)
 }
 
 // nearest works like nearestGeneric.
@@ -1208,10 +1208,10 @@ func narrowF32NEON(dst []float32, dstColumns, dstStride int, x []float64, xStrid
 func narrowF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, rows int)
 
 //go:noescape
-func emitF32NEON(y []float64, p []float32, index []int32, yStride, pStride, rows int) (least float32)
+func emitF32NEON(y []float64, p []float32, index []int32, leasts []float64, yStride, pStride int) (poison float32)
 
 //go:noescape
-func emitF64NEON(y, p []float64, index []int32, yStride, pStride, rows int) (least float64)
+func emitF64NEON(y, p []float64, index []int32, leasts []float64, yStride, pStride int) (poison float64)
 
 //go:noescape
 func nearestF32NEON(x []float32, bound float32) (below, above float32)

@@ -180,7 +180,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 	x, p, dst := normalScores[F](n), make([]F, groupFrames*pitch), make([]F, n)
 	top, ref, sum := make([]F, groupFrames), make([]F, groupFrames), make([]float64, groupFrames)
 	least, softmax := make([]F, 1), slices.Repeat([]F{1}, groupFrames)
-	y, index, scratch := make([]float64, groupFrames*benchSpan), make([]int32, benchSpan), make([]F, groupFrames*rowScratch)
+	y, leasts, index, scratch := make([]float64, groupFrames*benchSpan), make([]float64, groupFrames), make([]int32, benchSpan), make([]F, groupFrames*rowScratch)
 	for i, class := range randomBelow[int32](benchLabels, benchClasses-1) {
 		index[i] = 1 + class
 	}
@@ -188,7 +188,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 	stride, blocks := sumStride(pitch), make([]float64, blockFrames*benchClasses)
 	sums, sumRows := view.Of(make([]float64, groupFrames/frameBlock*stride), 0, stride), view.Of(make([]F, groupFrames*pitch), pitch, pitch)
 	expFramesGeneric(view.Of(p, pitch, pitch), top, ref, sum, nil, view.Of(x, benchClasses, benchClasses), groupFrames)
-	emitGeneric(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
+	emitGeneric(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, leasts)
 	return []kerneltest.Work{
 		kerneltest.NewWork("expFrames", kerneltest.Elements[F](n, 2), func() {
 			expFrames(view.Of(p, pitch, pitch), top, ref, sum, scratch, view.Of(x, benchClasses, benchClasses), groupFrames)
@@ -200,7 +200,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 			narrow(view.Of(p, benchClasses, pitch), view.Of(wide, pitch, pitch), groupFrames)
 		}),
 		kerneltest.NewWork("emit", kerneltest.Amount{Count: len(y), Unit: "element", Bytes: sizeOf(p) + sizeOf(y)}, func() {
-			least[0] = emit(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
+			least[0] = emit(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, leasts)
 		}),
 		kerneltest.NewWork("nearest", kerneltest.Elements[F](benchClasses, 1), func() { least[0], _ = nearest(x[:benchClasses], -1) }),
 		kerneltest.NewWork("toBlocks", kerneltest.Amount{Count: blockFrames * benchClasses, Unit: "element", Bytes: blockFrames * benchClasses * (8 + fp.Size[F]())}, func() {

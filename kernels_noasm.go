@@ -265,8 +265,8 @@ func narrow[F fp.Float](dst view.Rows[F], x view.Rows[float64], rows int) {
 }
 
 // emit works like emitGeneric.
-func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
-	return emitGeneric(y, p, index, rows)
+func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, leasts []float64) (poison F) {
+	return emitGeneric(y, p, index, leasts)
 }
 
 // nearest works like nearestGeneric.

@@ -193,21 +193,21 @@ func narrow() kernel {
 //
 //	y[r][i] = p[r][index[i]]
 //
-// and returns the least of them, or NaN if one is not finite. It looks few classes up in
+// and the least of each row to leasts, and returns 0, or NaN if one is not finite. It looks few classes up in
 // registers, where a target has instructions for that.
 func emit() kernel {
-	y, p, index, rows := view("y", f64), view("p", F), slice("index", i32), integer("rows")
+	y, p, index, leasts := view("y", f64), view("p", F), slice("index", i32), slice("leasts", f64)
 	return kernel{
 		name:    "emit",
-		params:  []parameter{y, p, index, rows},
-		stub:    []parameter{y.data(), p.data(), index, y.stride(), p.stride(), rows},
-		results: []parameter{number("least", F)},
+		params:  []parameter{y, p, index, leasts},
+		stub:    []parameter{y.data(), p.data(), index, leasts, y.stride(), p.stride()},
+		results: []parameter{number("poison", F)},
 		body: func(k *builder) {
-			y, p, zero := k.Array("y"), k.Array("p"), k.Const(k.F, 0)
-			least, poison := k.Var(k.Const(k.F, math.Inf(1))), k.Var(zero)
+			y, p, leasts, zero := k.Array("y"), k.Array("p"), k.Array("leasts"), k.Const(k.F, 0)
+			poison := k.Var(zero)
 			lookUp := func(gather func(index asm.Array) asm.Vec) {
-				repeat(k, k.Arg("rows"), 1, func() {
-					index, to, left := k.Array("index"), y.Copy(), k.Copy(k.Len("index"))
+				repeat(k, k.Len("leasts"), 1, func() {
+					index, to, left, least := k.Array("index"), y.Copy(), k.Copy(k.Len("index")), k.Var(k.Const(k.F, math.Inf(1)))
 					k.While(left.Greater(k.Int(0)), func() {
 						v := gather(index)
 						least.Set(v.Min(least))
@@ -217,6 +217,12 @@ func emit() kernel {
 						index.Advance(k.F.Lanes())
 						left.Dec(k.Int(k.F.Lanes()))
 					})
+					l := least.FoldMin().Add(zero)
+					if k.F == asm.F32 {
+						l, _ = l.Widen()
+					}
+					leasts.StoreFirst(l)
+					leasts.Advance(1)
 					y.Move(y.Elements(k.Arg("yStride")))
 					p.Move(p.Elements(k.Arg("pStride")))
 				})
@@ -230,7 +236,7 @@ func emit() kernel {
 			}
 			lookUp(p.GatherBy)
 			k.Place(done)
-			k.Return("least", least.FoldMin().Add(poison.FoldAdd()))
+			k.Return("poison", poison.FoldAdd())
 		},
 	}
 }
