@@ -447,27 +447,51 @@ func (w *trellis[F]) makeWideFactors(r *run) (y numberRow, blank float64) {
 }
 
 // inherit gives states of a panel in frame k−1 of the group that are 0 the exponents of what can flow into
-// them first.
+// them first. The others are normalised.
 func (w *trellis[F]) inherit(states numberRow, p panel, k int) {
-	skip, positions, label := w.target.skipExponents, p.positions, w.before(p, k)
+	label := w.before(p, k)
 	before, isZero := label.e, label.v == 0 // the label in front
-	for i := positions.From; i <= min(positions.To-1, w.target.length); i++ {
-		v, e := statesAt(states.v, i-positions.From), statesAt(states.exponents, i-positions.From)
-		if v[onBlank] == 0 {
-			e[onBlank] = before
+	for at := p.positions.From; at < p.positions.To; at += 8 {
+		v, e := statesFrom(states.v, at-p.positions.From), statesFrom(states.exponents, at-p.positions.From)
+		switch some, all := zeros(v); {
+		case !some:
+			before, isZero = e[onLabel+7], false
+			continue
+		case all && at+8 <= w.target.length: // none is a pad
+			for i := range e {
+				e[i] = before
+			}
+			isZero = true
+			continue
 		}
-		if i == w.target.length {
-			return
+		for j, skip := range w.target.skipExponents[at:][:8] {
+			if v[onBlank+j] == 0 {
+				e[onBlank+j] = before
+			}
+			if at+j == w.target.length {
+				return
+			}
+			switch {
+			case v[onLabel+j] != 0:
+			case v[onBlank+j] != 0 && isZero: // the blank is first
+				e[onLabel+j] = e[onBlank+j]
+			default:
+				e[onLabel+j] = max(e[onBlank+j], before+skip)
+			}
+			before, isZero = e[onLabel+j], v[onLabel+j] == 0
 		}
-		switch {
-		case v[onLabel] != 0:
-		case v[onBlank] != 0 && isZero: // the blank is first
-			e[onLabel] = e[onBlank]
-		default:
-			e[onLabel] = max(e[onBlank], before+skip[i])
-		}
-		before, isZero = e[onLabel], v[onLabel] == 0
 	}
+}
+
+// zeros reports whether some of the normalised states of eight positions are 0, or all.
+func zeros(v *[16]float64) (some, all bool) {
+	one := math.Float64bits(1) // each has its exponent, or is 0
+	common, any := one, uint64(0)
+	for _, state := range v {
+		common &= math.Float64bits(state)
+		any |= math.Float64bits(state)
+	}
+	return common != one, any == 0
 }
 
 // probability returns that of the target, which the boundary behind the last frame tells: the
