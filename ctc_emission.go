@@ -196,7 +196,7 @@ func (m *emission[F]) resizeDouble() {
 		for i, c := range m.target.symbols {
 			m.places[i] = int32(m.set.index(c))
 		}
-		turned = m.target.width // none: a bound for all frames tells where runs end
+		turned = m.target.width // none
 	}
 	m.double.resize(turned, fp.WholeVectors[float32](m.columns), m.group)
 }

@@ -59,11 +59,11 @@ func (p *expRows[F]) allInRange(frames int) bool {
 }
 
 // emit makes the emissions y of a group of len(leasts) frames, from row at on, and the least of each. It reports
-// whether all are finite and at least leastEmission.
+// whether all are finite and at least leastEmission; it may say no because of a class that no emission is of.
 func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, leasts []float64) (plain bool) {
 	plain = true
 	r, x := 0, p.rows.Data[at*p.rows.Stride:]
-	if p.columns < len(index) && !p.inRegisters() { // if not, there are more classes to turn round than emissions to make
+	if p.columns < len(index) && !p.inRegisters() { // or there are more classes to turn round than emissions to make
 		size := frameBlock * p.columns
 		p.blocks = workspace.Resize(p.blocks, 2*size)
 		for ; r+blockFrames <= len(leasts); r += blockFrames {

@@ -111,7 +111,7 @@ func (w *trellis[F]) alphaFrom(t, position int) []float64 {
 }
 
 // alphaRows returns where α from a frame in the segment and a position on goes: rows so far apart, or one row for all
-// frames, which is not the one before.
+// frames of a call of forward, which is not the row of the call before.
 func (w *trellis[F]) alphaRows(t, position int) (first []float64, stride int) {
 	if !w.emission.onlyLoss {
 		return w.alphaFrom(t, position), 2 * w.target.width
@@ -245,7 +245,7 @@ func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
 	}
 	if !p.isLast {
 		last := states.Len() - 1
-		w.handOn(boundary.v[last], boundary.exponents[last], 0)
+		w.handOn(number{boundary.v[last], boundary.exponents[last]}, 0)
 	}
 	before := w.pushExponents(boundary.exponents)
 	pads := float64(max(0, 2*p.positions.To-(2*w.target.length+1))) // always 0
@@ -274,9 +274,9 @@ func (w *trellis[F]) before(p panel, k int) number {
 }
 
 // handOn notes the last label of a panel for the next one, in frame k−1 of the group.
-func (w *trellis[F]) handOn(v, exponent float64, k int) {
-	if w.to[k] = (number{v, exponent}).normal(); v == 0 {
-		w.to[k].e = exponent
+func (w *trellis[F]) handOn(label number, k int) {
+	if w.to[k] = label.normal(); label.v == 0 {
+		w.to[k].e = label.e
 	}
 }
 
@@ -337,11 +337,11 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 		}
 	}
 	if !r.isLast {
-		label := exponents[2*n-1]
+		e := exponents[2*n-1]
 		for k, v := range w.column[1:r.frames.Len()] {
-			w.handOn(v, label, first+k-start+1)
+			w.handOn(number{v, e}, first+k-start+1)
 		}
-		w.handOn(src[2*n-1], label, r.frames.To-start)
+		w.handOn(number{src[2*n-1], e}, r.frames.To-start)
 	}
 	return src, exponents
 }
@@ -431,7 +431,7 @@ func (w *trellis[F]) forwardWide(r *run, start int, boundary []float64) (last, e
 	alpha = alpha[:2*n]
 	forwardWide(alpha, boundary, y.v, w.factors, before.v, blank, n)
 	if !r.isLast {
-		w.handOn(alpha[2*n-1], w.next[2*n-1], t-start+1)
+		w.handOn(number{alpha[2*n-1], w.next[2*n-1]}, t-start+1)
 	}
 	return alpha, w.next[:2*n]
 }
@@ -453,7 +453,7 @@ func (w *trellis[F]) inherit(states numberRow, p panel, k int) {
 	before, isZero := label.e, label.v == 0 // the label in front
 	for at := p.positions.From; at < p.positions.To; at += 8 {
 		v, e := statesFrom(states.v, at-p.positions.From), statesFrom(states.exponents, at-p.positions.From)
-		switch some, all := zeros(v); {
+		switch some, all := findZeros(v); {
 		case !some:
 			before, isZero = e[onLabel+7], false
 			continue
@@ -483,15 +483,15 @@ func (w *trellis[F]) inherit(states numberRow, p panel, k int) {
 	}
 }
 
-// zeros reports whether some of the normalised states of eight positions are 0, or all.
-func zeros(v *[16]float64) (some, all bool) {
+// findZeros reports whether some of the normalised states of eight positions are 0, or all.
+func findZeros(v *[16]float64) (some, all bool) {
 	one := math.Float64bits(1) // each has its exponent, or is 0
-	common, any := one, uint64(0)
+	inAll, inSome := one, uint64(0)
 	for _, state := range v {
-		common &= math.Float64bits(state)
-		any |= math.Float64bits(state)
+		inAll &= math.Float64bits(state)
+		inSome |= math.Float64bits(state)
 	}
-	return common != one, any == 0
+	return inAll != one, inSome == 0
 }
 
 // probability returns that of the target, which the boundary behind the last frame tells: the

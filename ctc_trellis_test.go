@@ -15,6 +15,7 @@ import (
 	"github.com/gotrellis/trellis/internal/kerneltest"
 	"github.com/gotrellis/trellis/internal/ref"
 	"github.com/gotrellis/trellis/internal/tiertest"
+	"github.com/gotrellis/trellis/internal/view"
 )
 
 // Cutting the frames into segments changes memory and time, and no bit of what is above
@@ -209,6 +210,60 @@ func maskedBy(r *rand.Rand, mask float64, many int) func(bool) float64 {
 			return mask
 		}
 		return r.NormFloat64()
+	}
+}
+
+// Eights of states that are all 0, or of which none is, inherit what they would one by one.
+func TestInherit(t *testing.T) {
+	r := rand.New(rand.NewPCG(43, 44))
+	for range 20000 {
+		var w trellis[float64]
+		var front edge
+		w.from, front[0] = &front, number{float64(r.IntN(2)), float64(r.IntN(4000) - 2000)}
+		labels := make([]int, r.IntN(60))
+		for i := range labels {
+			labels[i] = 1 + r.IntN(3)
+		}
+		w.target.set(labels, 0)
+		at := 8 * r.IntN(len(labels)/8+1)
+		p := panel{positions: view.Span{From: at, To: at + 8*(1+r.IntN((w.target.inUse-at)/8))}, isFirst: at == 0}
+		n := p.positions.Len()
+		states := numberRow{make([]float64, 2*n), make([]float64, 2*n)}
+		var zeros float64
+		for i := range 2 * n {
+			if i%16 == 0 {
+				zeros = [...]float64{0, 0, 1, 1, 0.1, 0.5, 0.9}[r.IntN(7)]
+			}
+			position, isLabel := i/16*8+i%8, i%16 >= 8
+			switch {
+			case at+position > len(labels) || at+position == len(labels) && isLabel:
+				states.exponents[i] = never // a pad
+				continue
+			case r.Float64() >= zeros:
+				states.v[i] = 1 + r.Float64()
+			}
+			states.exponents[i] = float64(r.IntN(4000) - 2000)
+		}
+
+		want := slices.Clone(states.exponents)
+		before, isZero := w.before(p, 0).e, w.before(p, 0).v == 0
+		for i := range min(n, len(labels)+1-at) {
+			v, e := statesAt(states.v, i), statesAt(want, i)
+			if v[onBlank] == 0 {
+				e[onBlank] = before
+			}
+			if at+i == len(labels) {
+				break
+			}
+			if v[onLabel] == 0 {
+				if e[onLabel] = e[onBlank]; v[onBlank] == 0 || !isZero {
+					e[onLabel] = max(e[onBlank], before+w.target.skipExponents[at+i])
+				}
+			}
+			before, isZero = e[onLabel], v[onLabel] == 0
+		}
+		w.inherit(states, p, 0)
+		require.Equal(t, want, states.exponents, "%v of %v", p.positions, labels)
 	}
 }
 

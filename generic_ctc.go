@@ -229,10 +229,10 @@ func leastFactorsGeneric(exponents []float64, before float64, positions int) (to
 	return toBlank, toLabel
 }
 
-// forwardGeneric computes α of some frames by the recursion above. Rows of alpha follow on one
-// another, 2·y.Stride apart, and the first comes from boundary, the row before it. y has
-// the emissions of the labels, and in its last column that of the blank. column has for every
-// frame the label in front of the first position, in the frame before.
+// forwardGeneric computes α of some frames by the recursion above. The first row of alpha comes from boundary, the row
+// before it; with a stride of 0 all frames have the same row. y has the emissions of the labels, and in its last column
+// that of the blank. column has for every frame the label in front of the first position, in the frame before, and gets
+// that of the last position.
 func forwardGeneric(alpha view.Rows[float64], boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	src := boundary
 	for k := range frames {
@@ -303,10 +303,11 @@ const leastOccupancy = 0x1p-200
 //	l(t−1)[i] = l'[i] + b'[i+1] + skip[i+1]·l'[i+1]
 //
 // where b' and l' are b and l of frame t times their emissions, with the factors of
-// the forward sweep. Rows of alpha and y are as in forward.
+// the forward sweep. Rows of alpha are 2·y.Stride apart, and y is as in forward.
 // A row of occupancy has those of the labels, and blanks their sum over the blanks of a
 // frame. column has for every frame what the position behind the last one adds to the label of
-// that, and gets what the first position adds to the label in front of it.
+// that, and gets what the first position adds to the label in front of it. The last slice is room that assembly needs: a
+// vector for each frame.
 func backwardGeneric(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors, _ []float64, positions int) {
 	for k := len(blanks) - 1; k >= 0; k-- {
 		row, emission, o := alpha[k*2*y.Stride:], y.Data[k*y.Stride:], occupancy.Data[k*occupancy.Stride:]

@@ -507,7 +507,11 @@ func testEmit[F Float](t *testing.T) {
 			width, pitch := len(index)+[...]int{0, 3, 16}[c.R.IntN(3)], fp.WholeVectors[F](c.N)+[...]int{0, 0, lanes, 3}[c.R.IntN(4)]
 			c.Notes = []any{"rows", rows, "index", index, "width", width, "pitch", pitch}
 			p := inRows(rows, pitch, pitch, func() []F {
-				return append(narrowed[F](numbers(c, c.N, v.emission)), slices.Repeat([]F{fp.NaN[F]()}, pitch-c.N)...)
+				row := append(narrowed[F](numbers(c, c.N, v.emission)), slices.Repeat([]F{fp.NaN[F]()}, pitch-c.N)...)
+				if c.R.IntN(4) == 0 {
+					row[c.R.IntN(c.N)] = F(math.Copysign(0, -1))
+				}
+				return row
 			})
 			want := numbers(c, max(0, rows-1)*width+min(rows, 1)*len(index), near)
 			y, p1, index1 := kerneltest.Placed(c, want), kerneltest.Constant(c, p), kerneltest.Constant(c, index)

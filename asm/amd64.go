@@ -662,7 +662,7 @@ func (w *amd64) fused(i int) {
 	in := &w.k.code[i]
 	a, b, c := in.a, in.b, in.c
 	isDst := func(a arg) bool { return a.kind == argVec && a.id == in.dst }
-	if isDst(c) && w.isInMemory(a) {
+	if w.isInMemory(a) { // the factor that may be memory is b
 		a, b = b, a
 	}
 	if isDst(b) || !isDst(a) && !w.isInMemory(b) && !w.dies(i, a) && (w.dies(i, b) || b.kind == argConst) {

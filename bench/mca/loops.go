@@ -132,10 +132,11 @@ func (a *architecture) elements(l loop) int {
 	// The other arrays of a float32 kernel may be of float64, those of a float64
 	// kernel of int32, so that what counts is the shortest or the longest way.
 	elements := 0
-	for _, m := range accesses {
-		if sweep.MatchString(l.kernel) {
-			break
-		}
+	byNumbers := accesses
+	if sweep.MatchString(l.kernel) {
+		byNumbers = nil
+	}
+	for _, m := range byNumbers {
 		n := steps[m.base] / size
 		if step, moves := steps[m.index]; m.index != "" && moves {
 			n = step * m.scale / size

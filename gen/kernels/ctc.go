@@ -392,7 +392,8 @@ func leastFactors() kernel {
 //	l'[i] = (l[i−1]·labelFromLabel[i] + (b[i]·labelFromBlank[i] + l[i]))·y[i]
 //
 // where every sum is rounded once and l[−1] of frame k is column[k], which becomes l of the last position in the
-// row before frame k. Rows of alpha may be the row before. The states of a tile stay in registers from frame to frame.
+// row before frame k. With a stride of 0 all frames have one row of alpha. The states of a tile stay in registers from
+// frame to frame.
 func forward() kernel {
 	alpha, boundary, column, y, factors := view("alpha", f64), slice("boundary", f64), slice("column", f64), view("y", f64), slice("factors", f64)
 	positions, frames := integer("positions"), integer("frames")

@@ -81,8 +81,8 @@ func downwards(k *builder, rows []trellisRow, body func()) {
 	})
 }
 
-// tile is the most eights of positions whose states a kernel keeps in registers from frame to frame. A frame waits for
-// the one before, some 12 to 15 cycles, so that it takes few eights as long as one.
+// tile is the most eights of positions whose states a kernel keeps in registers from frame to frame. An eight waits
+// for itself in the frame before, 12 to 15 cycles, in which others are done.
 type tile map[asm.Target]int
 
 // upwards goes through so many positions in tiles, upwards. Rows are variables, which begin at position 0.
