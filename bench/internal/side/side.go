@@ -117,6 +117,10 @@ func Start(cmd *exec.Cmd) (*Side, error) {
 	return s, nil
 }
 
+// keepMemory makes glibc keep the memory that PyTorch gives back. Else each of its large arrays is new to the process in
+// every call, and pages may cost a virtual machine more than all that is computed in them.
+var keepMemory = []string{"MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=8589934592", "MALLOC_TOP_PAD_=67108864"}
+
 // StartPyTorch starts the first of the Pythons that has PyTorch and the device, "cpu" or
 // "cuda", of /usr/bin/python3 and python3 if none are named; nil means none has.
 func StartPyTorch(device string, pythons ...string) (*Side, error) {
@@ -124,7 +128,9 @@ func StartPyTorch(device string, pythons ...string) (*Side, error) {
 		pythons = []string{"/usr/bin/python3", "python3"}
 	}
 	for _, python := range pythons {
-		peer, err := Start(exec.Command(python, "-c", peerScript, device))
+		cmd := exec.Command(python, "-c", peerScript, device)
+		cmd.Env = append(os.Environ(), keepMemory...)
+		peer, err := Start(cmd)
 		switch {
 		case err == nil:
 			return peer, nil
