@@ -249,16 +249,15 @@ func (m *emission[F]) make(from, to int) bool {
 	if m.expByClass && m.scores != Probabilities && !fromDouble {
 		m.byClass.exp(at, 0, m.x.From(from), frames)
 	}
-	var plain bool
+	finite := true
 	switch {
 	case m.scores == Probabilities:
 		if !m.emitProbabilities(y, from, leasts) {
 			return false
 		}
-		plain = arePlain(leasts)
 	case m.expByClass && m.scores == Logits:
-		plain = m.byClass.emit(y, at, m.target.symbols, leasts)
-		plain = m.byClass.allInRange(frames) && plain
+		finite = m.byClass.emit(y, at, m.target.symbols, leasts)
+		finite = m.byClass.allInRange(frames) && finite
 	default:
 		if m.scores == Logits && !m.deferSoftmax {
 			for r := range frames { // first: it brings the scores into the cache
@@ -271,10 +270,11 @@ func (m *emission[F]) make(from, to int) bool {
 		if m.expByClass && fromDouble {
 			m.byClass.narrow(at, &m.double, frames)
 		}
-		plain = m.double.emit(y, 0, m.places, leasts)
-		plain = m.double.allInRange(frames) && plain
+		finite = m.double.emit(y, 0, m.places, leasts)
+		finite = m.double.allInRange(frames) && finite
 	}
 	clear(kinds)
+	plain := finite && arePlain(leasts)
 	if !plain {
 		if !m.settle(from, kinds) {
 			return false
@@ -283,6 +283,16 @@ func (m *emission[F]) make(from, to int) bool {
 	}
 	m.plainGroups[at/m.group] = plain
 	return m.addCommonFactors(from, kinds)
+}
+
+// arePlain reports whether the least emissions of frames are at least leastEmission.
+func arePlain(leasts []float64) bool {
+	for _, least := range leasts {
+		if least < leastEmission {
+			return false
+		}
+	}
+	return true
 }
 
 // fetches reports whether few scores of long rows are read: those of the next group are then asked for while

@@ -59,16 +59,16 @@ func (p *expRows[F]) allInRange(frames int) bool {
 }
 
 // emit makes the emissions y of a group of len(leasts) frames, from row at on, and the least of each. It reports
-// whether all are finite and at least leastEmission; it may say no because of a class that no emission is of.
-func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, leasts []float64) (plain bool) {
-	plain = true
+// whether all are finite; it may say no because of a class that no emission is of.
+func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, leasts []float64) (finite bool) {
+	finite = true
 	r, x := 0, p.rows.Data[at*p.rows.Stride:]
 	if p.columns < len(index) && !p.inRegisters() { // or there are more classes to turn round than emissions to make
 		size := frameBlock * p.columns
 		p.blocks = workspace.Resize(p.blocks, 2*size)
 		for ; r+blockFrames <= len(leasts); r += blockFrames {
 			if toBlocks(p.blocks, size, view.Of(x[r*p.rows.Stride:], p.columns, p.rows.Stride)) != 0 {
-				plain = false
+				finite = false
 			}
 			for k := r; k < r+blockFrames; k += frameBlock {
 				emitBlock(view.Of(y.Data[k*y.Stride:], y.Columns, y.Stride), p.blocks[(k-r)/frameBlock*size:], index, leasts[k:], p.blockScratch[:])
@@ -79,24 +79,14 @@ func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, leasts []
 	for ; r < len(leasts); r += perCall {
 		rows := leasts[r:min(r+perCall, len(leasts))]
 		if emit(view.Of(y.Data[r*y.Stride:], y.Columns, y.Stride), view.Of(x[r*p.rows.Stride:], p.rows.Columns, p.rows.Stride), index, rows) != 0 {
-			plain = false
+			finite = false
 		}
 	}
-	return plain && arePlain(leasts)
+	return finite
 }
 
 // inRegisters reports whether emit has registers for a whole row, which takes less time than to turn rows into blocks.
 // (On AVX2, which has some for 32 classes, both take as long.)
 func (p *expRows[F]) inRegisters() bool {
 	return tier.Active == tier.AVX512 && fp.IsFloat32[F]() && p.rows.Stride <= 8*fp.Lanes[F]()
-}
-
-// arePlain reports whether the least emissions of frames are at least leastEmission.
-func arePlain(leasts []float64) bool {
-	for _, least := range leasts {
-		if least < leastEmission {
-			return false
-		}
-	}
-	return true
 }
