@@ -49,18 +49,18 @@ loop3:
 	JGT     loop3
 
 end4:
-	VALIGNQ $0x07, Z1, Z1, Z0
-	VMOVSD  X0, (DX)
-	MOVQ    CX, AX
-	ADDQ    $+8, DX
-	ADDQ    $+8, BX
-	ADDQ    $+1088, SI
-	MOVQ    alphaStride+144(FP), R8
-	SHLQ    $0x03, R8
-	ADDQ    R8, CX
-	SUBQ    $+1, DI
-	CMPQ    DI, $+0
-	JGT     loop1
+	VEXTRACTF32X4 $0x03, Z1, X0
+	VMOVHPD       X0, (DX)
+	MOVQ          CX, AX
+	ADDQ          $+8, DX
+	ADDQ          $+8, BX
+	ADDQ          $+1088, SI
+	MOVQ          alphaStride+144(FP), R8
+	SHLQ          $0x03, R8
+	ADDQ          R8, CX
+	SUBQ          $+1, DI
+	CMPQ          DI, $+0
+	JGT           loop1
 
 end2:
 	VZEROUPPER
@@ -105,16 +105,16 @@ loop3:
 	VADDPD     Y0, Y8, Y8
 	VMOVUPS    Y5, (R8)
 	VMOVUPS    Y8, 32(R8)
-	VMAXPD     Y2, Y3, Y3
-	VMAXPD     Y1, Y4, Y4
-	VADDPD     (R10), Y6, Y5
-	VADDPD     32(R10), Y7, Y6
+	VMAXPD     Y2, Y3, Y2
+	VMAXPD     Y1, Y4, Y3
+	VADDPD     (R10), Y6, Y4
+	VADDPD     32(R10), Y7, Y5
+	VMAXPD     Y2, Y4, Y2
 	VMAXPD     Y3, Y5, Y3
-	VMAXPD     Y4, Y6, Y4
-	VADDPD     (R9), Y3, Y3
-	VADDPD     32(R9), Y4, Y4
-	VMOVUPS    Y3, 64(R8)
-	VMOVUPS    Y4, 96(R8)
+	VADDPD     (R9), Y2, Y2
+	VADDPD     32(R9), Y3, Y3
+	VMOVUPS    Y2, 64(R8)
+	VMOVUPS    Y3, 96(R8)
 	ADDQ       $+128, AX
 	ADDQ       $+128, R8
 	ADDQ       $+64, R9
@@ -124,21 +124,18 @@ loop3:
 	JGT        loop3
 
 end4:
-	VPERM2F128 $0x21, Y2, Y1, Y0
-	VPERM2F128 $0x21, Y1, Y2, Y3
-	VSHUFPD    $0x05, Y2, Y0, Y0
-	VSHUFPD    $0x05, Y1, Y3, Y1
-	VMOVSD     X0, (DX)
-	MOVQ       CX, AX
-	ADDQ       $+8, DX
-	ADDQ       $+8, BX
-	ADDQ       $+1088, SI
-	MOVQ       alphaStride+144(FP), R8
-	SHLQ       $0x03, R8
-	ADDQ       R8, CX
-	SUBQ       $+1, DI
-	CMPQ       DI, $+0
-	JGT        loop1
+	VEXTRACTF128 $0x01, Y1, X0
+	VMOVHPD      X0, (DX)
+	MOVQ         CX, AX
+	ADDQ         $+8, DX
+	ADDQ         $+8, BX
+	ADDQ         $+1088, SI
+	MOVQ         alphaStride+144(FP), R8
+	SHLQ         $0x03, R8
+	ADDQ         R8, CX
+	SUBQ         $+1, DI
+	CMPQ         DI, $+0
+	JGT          loop1
 
 end2:
 	VZEROUPPER

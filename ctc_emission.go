@@ -256,8 +256,7 @@ func (m *emission[F]) make(from, to int) bool {
 			return false
 		}
 	case m.expByClass && m.scores == Logits:
-		finite = m.byClass.emit(y, at, m.target.symbols, leasts)
-		finite = m.byClass.allInRange(frames) && finite
+		finite = m.byClass.emit(y, at, m.target.symbols, leasts) && m.byClass.allInRange(frames)
 	default:
 		if m.scores == Logits && !m.deferSoftmax {
 			for r := range frames { // first: it brings the scores into the cache
@@ -270,8 +269,7 @@ func (m *emission[F]) make(from, to int) bool {
 		if m.expByClass && fromDouble {
 			m.byClass.narrow(at, &m.double, frames)
 		}
-		finite = m.double.emit(y, 0, m.places, leasts)
-		finite = m.double.allInRange(frames) && finite
+		finite = m.double.emit(y, 0, m.places, leasts) && m.double.allInRange(frames)
 	}
 	clear(kinds)
 	plain := finite && arePlain(leasts)

@@ -38,7 +38,7 @@ func viterbi() kernel {
 					stay := b.Max(last)
 					to.labels().Store(before.Add(skip.Load()).Max(stay).Add(emission.Load()))
 				})
-				column.StoreFirst(last.ShiftIn(last))
+				column.StoreLast(last)
 				src.Set(dst)
 				column.Advance(1)
 				blanks.Advance(1)
